@@ -11,8 +11,8 @@ from msgspec import Struct
 class Component(Struct, frozen=True, kw_only=True):
     """A part of the stack.
 
-    `port` is where it listens in its container and, by default, on the host; `user` the numeric user[:group] it runs as;
-    `config` and `data` the folders it reads and keeps (empty for none); `program` its file name under the native runtime, empty where there is none.
+    `port` is where it listens in its container, `host_port` where the host reaches it by default (0: the same number); `user` is
+    the numeric user[:group] it runs as; `config` and `data` the folders it reads and keeps (empty for none); `program` its file name under the native runtime, empty where there is none.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Component(Struct, frozen=True, kw_only=True):
     data: str = ""
     program: str = ""
     optional: bool = False
+    host_port: int = 0
 
 
 PROMETHEUS: Final = Component(
@@ -76,18 +77,6 @@ PROMTAIL: Final = Component(
     data="/var/lib/promtail",
     program="promtail",
 )
-ALLOY: Final = Component(
-    name="alloy",
-    title="Alloy",
-    image="grafana/alloy",
-    version="v1.18.1",
-    port=12345,
-    user="0:0",
-    memory="512m",
-    config="/etc/alloy",
-    data="/var/lib/alloy/data",
-    program="alloy",
-)
 OTELCOL: Final = Component(
     name="otelcol",
     title="OpenTelemetry Collector",
@@ -130,7 +119,8 @@ GRAFANA: Final = Component(
     title="Grafana",
     image="grafana/grafana",
     version="12.4.9",
-    port=3001,
+    port=3000,
+    host_port=3001,
     user="472:0",
     memory="512m",
     config="/etc/grafana/provisioning",
@@ -186,7 +176,6 @@ COMPONENTS: Final = (
     ALERTMANAGER,
     LOKI,
     PROMTAIL,
-    ALLOY,
     OTELCOL,
     FLUENTD,
     TEMPO,
@@ -197,13 +186,12 @@ COMPONENTS: Final = (
     INBOX,
 )
 BY_NAME: Final = {component.name: component for component in COMPONENTS}
-SHIPPERS: Final = ("promtail", "alloy", "otelcol")
+SHIPPERS: Final = ("promtail", "otelcol")
 ComponentName = Literal[
     "prometheus",
     "alertmanager",
     "loki",
     "promtail",
-    "alloy",
     "otelcol",
     "fluentd",
     "tempo",

@@ -409,7 +409,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     bind: str
     links: str
     components: tuple[str, ...]
-    shipper: Literal["promtail", "alloy", "otelcol"]
+    shipper: Literal["promtail", "otelcol"]
     versions: Mapping[str, str]
     ports: Mapping[str, int]
     memory: Mapping[str, str]

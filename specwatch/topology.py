@@ -5,7 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from specwatch.stack import SecretFile
+from specwatch.components import BY_NAME, INBOX_SMTP_PORT, OTLP_GRPC_PORT, OTLP_HTTP_PORT
+from specwatch.stack import SecretFile, Stack
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -35,3 +36,52 @@ class Topology(Struct, frozen=True, kw_only=True):
     def secret(self, component: str, secret: SecretFile) -> str:
         """Return the path at which `component` reads `secret`."""
         return f"{self.secrets[component]}/{secret.name}"
+
+
+def compose(stack: Stack) -> Topology:
+    """Return where things are when Docker Compose runs the stack: service names, folders mounted whole."""
+    addresses = {name: f"{name}:{BY_NAME[name].port}" for name in stack.components}
+    addresses |= {
+        service.name: f"{service.host or service.name}:{service.port}" for service in stack.services if service.port
+    }
+    if stack.has("inbox"):
+        addresses["inbox-smtp"] = f"inbox:{INBOX_SMTP_PORT}"
+    if stack.has("tempo"):
+        addresses |= {"otlp-grpc": f"tempo:{OTLP_GRPC_PORT}", "otlp-http": f"tempo:{OTLP_HTTP_PORT}"}
+    return Topology(
+        runtime="compose",
+        addresses=addresses,
+        listen={name: f"0.0.0.0:{BY_NAME[name].port}" for name in stack.components},  # noqa: S104  # inside the container: the host publishes on `bind` alone
+        config={name: BY_NAME[name].config for name in stack.components},
+        data={name: BY_NAME[name].data for name in stack.components},
+        secrets=dict.fromkeys(stack.components, "/run/secrets"),
+        logs={},
+    )
+
+
+def native(stack: Stack, folder: str) -> Topology:
+    """Return where things are when every component is a child process on 127.0.0.1 and all files are below `folder` (absolute)."""
+    addresses = {name: f"127.0.0.1:{stack.ports[name]}" for name in stack.components}
+    addresses |= {
+        service.name: f"{'127.0.0.1' if service.run else service.host or '127.0.0.1'}:{service.port}"
+        for service in stack.services
+        if service.port
+    }
+    if stack.has("inbox"):
+        addresses["inbox-smtp"] = f"127.0.0.1:{stack.ports['inbox-smtp']}"
+    collector = "tempo" if stack.has("tempo") else "otelcol" if stack.has("otelcol") else ""
+    if collector:
+        addresses |= {f"otlp-{kind}": f"127.0.0.1:{stack.ports[f'otlp-{kind}']}" for kind in ("grpc", "http")}
+    return Topology(
+        runtime="native",
+        addresses=addresses,
+        listen={name: addresses[name] for name in stack.components},
+        config={name: f"{folder}/config/{name}" for name in stack.components},
+        data={name: f"{folder}/data/{name}" for name in stack.components},
+        secrets={name: f"{folder}/secrets/{name}" for name in stack.components},
+        logs={
+            service.name: f"{folder}/logs/{service.name}.log"
+            for service in stack.services
+            if service.run and service.logs and service.logs.source == "container"
+        },
+    )
