@@ -15,9 +15,7 @@ import msgspec
 # A plain scalar may not look like another type in either YAML version, nor hold an indicator: so only words that begin with a
 # letter, "/" or "_" and go on with harmless characters stand bare (and durations such as "1h30m"), and the words that
 # YAML 1.1 or 1.2 reads as something else do not.
-_PLAIN: Final = re.compile(
-    r"(?:\d+(?:ms|[smhdwy]))+\Z|[A-Za-z_/](?:[\w ./%+()=$*@^~;<>|-]|:(?=[\w/]))*(?<! )\Z", re.ASCII
-)
+_PLAIN: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+\Z|[A-Za-z_/](?:[\w ./%+()=$*@^~;<>|-]|:(?=[\w/]))*(?<! )\Z", re.ASCII)
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "none"})
 _BLOCK: Final = re.compile(
     r"(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\t\r]*\n)+[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*"
@@ -43,12 +41,10 @@ def dump_yaml(value: object, header: str = "") -> str:
 
 def dump_json(value: object) -> str:
     """Return `value` as indented JSON with a final newline; numbers that are Decimal keep their digits."""
-    return msgspec.json.format(msgspec.json.encode(value, decimal_format="number"), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(value), indent=2).decode() + "\n"
 
 
-def _mapping(
-    value: Mapping[object, object], indent: str, lines: list[str], keys: dict[object, str], first: str = ""
-) -> None:
+def _mapping(value: Mapping[object, object], indent: str, lines: list[str], keys: dict[object, str], first: str = "") -> None:
     """Append the mapping's lines; the first of them begins with `first` (a "- ") instead of the indent."""
     deeper = indent + "  "
     lead = first or indent
@@ -95,7 +91,7 @@ def _key(key: object) -> str:
     return key if _plain(key) else _quoted(key)
 
 
-def _scalar(value: object, indent: str) -> str:
+def _scalar(value: object, indent: str) -> str:  # noqa: PLR0911  # one line for each type
     if isinstance(value, str):
         return _text(value, indent)
     if value is None:
@@ -147,4 +143,4 @@ def _escape(char: str) -> str:
     if _PRINTABLE.match(char):
         return char
     code = ord(char)
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"

@@ -41,9 +41,7 @@ class Topology(Struct, frozen=True, kw_only=True):
 def compose(stack: Stack) -> Topology:
     """Return where things are when Docker Compose runs the stack: service names, folders mounted whole."""
     addresses = {name: f"{name}:{BY_NAME[name].port}" for name in stack.components}
-    addresses |= {
-        service.name: f"{service.host or service.name}:{service.port}" for service in stack.services if service.port
-    }
+    addresses |= {service.name: f"{service.host or service.name}:{service.port}" for service in stack.services if service.port}
     if stack.has("inbox"):
         addresses["inbox-smtp"] = f"inbox:{INBOX_SMTP_PORT}"
     if stack.has("tempo"):
@@ -51,7 +49,9 @@ def compose(stack: Stack) -> Topology:
     return Topology(
         runtime="compose",
         addresses=addresses,
-        listen={name: f"0.0.0.0:{BY_NAME[name].port}" for name in stack.components},  # noqa: S104  # inside the container: the host publishes on `bind` alone
+        listen={
+            name: f"0.0.0.0:{BY_NAME[name].port}" for name in stack.components
+        },  # inside the container: the host publishes on `bind` alone
         config={name: BY_NAME[name].config for name in stack.components},
         data={name: BY_NAME[name].data for name in stack.components},
         secrets=dict.fromkeys(stack.components, "/run/secrets"),
