@@ -12,7 +12,8 @@ class Component(Struct, frozen=True, kw_only=True):
     """A part of the stack.
 
     `port` is where it listens in its container, `host_port` where the host reaches it by default (0: the same number); `user` is
-    the numeric user[:group] it runs as; `config` and `data` the folders it reads and keeps (empty for none); `program` its file name under the native runtime, empty where there is none.
+    the numeric user[:group] it runs as; `config` and `data` the folders it reads and keeps (empty for none);
+    `program` its file name under the native runtime.
     """
 
     name: str

@@ -30,7 +30,8 @@ class SecretFile(Struct, frozen=True):
 class Secret(Struct, frozen=True, kw_only=True):
     """One secret file, who reads it, and what stands in while it is missing.
 
-    `fallback` is "password" (a random one is made once), "inbox" (messages go to the inbox at `inbox_path`) or "none" (the user must supply it).
+    `fallback` is "password" (a random one is made once), "inbox" (messages go to the inbox at `inbox_path`) or "none" (the
+    user must supply it).
     """
 
     name: str
@@ -70,7 +71,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """One Prometheus scrape job.
 
     `discovery` says where targets come from: "address" (the topology's address of `owner`, a service or component), "static"
-    (`targets`), "files" (`files`, globs below the Prometheus config folder), "dns" (`targets` are names, `port`) or "containers" (Docker label).
+    (`targets`), "files" (`files`, globs below the Prometheus config folder), "dns" (`targets` are names, `port`) or
+    "containers" (Docker label).
     """
 
     name: str
