@@ -20,7 +20,8 @@ WATCHDOG_RECEIVER: Final = "watchdog"
 STACK_SERVICE: Final = "specwatch"
 SELF_DASHBOARD: Final = "stack"
 
-_UNITS: Final = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+_READ_UNITS: Final = {"y": 31_536_000, "w": 604_800, **dict(_UNITS)}
 _DASHBOARD_UID_LENGTH: Final = 40
 
 
@@ -49,7 +50,7 @@ def seconds(text: str) -> int:
         if char.isdigit():
             number += char
         else:
-            total += int(number or 0) * (dict(_UNITS) | {"y": 31_536_000})[char]
+            total += int(number or 0) * _READ_UNITS[char]
             number = ""
     return total
 

@@ -44,6 +44,10 @@ def compose(stack: Stack) -> Topology:
     addresses |= {service.name: f"{service.host or service.name}:{service.port}" for service in stack.services if service.port}
     if stack.has("inbox"):
         addresses["inbox-smtp"] = f"inbox:{INBOX_SMTP_PORT}"
+    if stack.has("otelcol"):
+        addresses["otelcol-metrics"] = f"otelcol:{stack.ports['otelcol-metrics']}"
+    if stack.has("fluentd"):
+        addresses["fluentd-metrics"] = f"fluentd:{stack.ports['fluentd-metrics']}"
     if stack.has("tempo"):
         addresses |= {"otlp-grpc": f"tempo:{OTLP_GRPC_PORT}", "otlp-http": f"tempo:{OTLP_HTTP_PORT}"}
     return Topology(
@@ -69,6 +73,9 @@ def native(stack: Stack, folder: str) -> Topology:
     }
     if stack.has("inbox"):
         addresses["inbox-smtp"] = f"127.0.0.1:{stack.ports['inbox-smtp']}"
+    for endpoint in ("otelcol-metrics", "fluentd-metrics"):
+        if stack.has(endpoint.removesuffix("-metrics")):
+            addresses[endpoint] = f"127.0.0.1:{stack.ports[endpoint]}"
     collector = "tempo" if stack.has("tempo") else "otelcol" if stack.has("otelcol") else ""
     if collector:
         addresses |= {f"otlp-{kind}": f"127.0.0.1:{stack.ports[f'otlp-{kind}']}" for kind in ("grpc", "http")}

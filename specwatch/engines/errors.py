@@ -17,8 +17,10 @@ EngineError
     └── NoImageError        an image is neither here nor to be had
 """
 
+from specwatch.errors import SpecwatchError
 
-class EngineError(Exception):
+
+class EngineError(SpecwatchError):
     """A failure of an outside program: `what` failed, `why`, and the `remedy`; the text has all three."""
 
     def __init__(self, what: str, why: str, remedy: str = "") -> None:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the inbox until it is told to stop."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("mail").setLevel(logging.WARNING)
+    logging.getLogger("mail").setLevel(logging.ERROR)
     http, smtp = _listen(options.http, "--http"), _listen(options.smtp, "--smtp")
     try:
         store = Store(options.database, options.keep)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     kept = f"messages in {options.database}" if options.database else "messages in memory only"
     sys.stdout.write(f"inbox: page http://{_shown(http)}/, mail {_shown(smtp)}, {kept}\n")
     sys.stdout.flush()
-    serve_http(http, create_app(store, tally, options.api_url))
+    serve_http(http, create_app(store, tally, smtp_port=smtp.getsockname()[1], base_url=options.api_url))
     store.close()
     logging.shutdown()
     # A client that keeps a connection open would hold a thread, and Python would wait for it.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, abort, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -42,8 +42,8 @@ class Choice:
     count: int | None = None
 
 
-def add_page(app: Flask, store: Store, tally: Tally, base_url: str) -> None:
-    """Add the page to an application; ``base_url`` is the address that the help names, by default the request's own."""
+def add_page(app: Flask, store: Store, tally: Tally, base_url: str, smtp_port: int) -> None:
+    """Add the page to an application; its help names ``base_url``, by default the request's own, and the mail port."""
     app.add_template_filter(ago)
     app.add_template_filter(clock)
     app.add_template_filter(preview)
@@ -68,6 +68,8 @@ def add_page(app: Flask, store: Store, tally: Tally, base_url: str) -> None:
             wanted=wanted,
             kinds=_kind_choices(wanted, counts),
             statuses=_status_choices(wanted),
+            host=urlsplit(base_url or request.host_url).hostname or "localhost",
+            smtp_port=smtp_port,
             is_filtered=any((wanted.kind, wanted.status, wanted.contains, wanted.before_id)),
             older=_url(wanted, before_id=shown[-1].id) if is_more else "",
             refresh=REFRESH_SECONDS if refresh else 0,
@@ -109,7 +111,7 @@ def clock(time: str) -> str:
 def preview(message: Message) -> str:
     """Return the beginning of a message's text, without the title it may repeat."""
     lines = message.text.splitlines()
-    if lines and lines[0].strip() == message.title:
+    if lines and lines[0].strip().startswith(message.title.removesuffix("…")):
         lines = lines[1:]
     text = "\n".join(lines[:PREVIEW_LINES]).strip()
     is_cut = len(lines) > PREVIEW_LINES or len(text) > PREVIEW_CHARACTERS

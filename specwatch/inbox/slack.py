@@ -125,9 +125,9 @@ def _block_texts(holder: dict[str, Any]) -> Iterator[str]:
 
 def _button_links(payload: dict[str, Any]) -> Iterator[Link]:
     for attachment in objects_of(payload, "attachments"):
-        yield Link(without_slack_markup(text_of(attachment, "title")), text_of(attachment, "title_link"))
         for action in objects_of(attachment, "actions"):
             yield Link(without_slack_markup(text_of(action, "text")), text_of(action, "url"))
+        yield Link("", text_of(attachment, "title_link"))
         yield from _block_links(attachment)
     yield from _block_links(payload)
 

@@ -17,6 +17,13 @@ MAX_MAIL_BYTES = 10 * 1024 * 1024
 IDLE_SECONDS = 60
 
 
+class _Session(SMTP):
+    """The protocol with the challenges that real servers send: Alertmanager's AUTH LOGIN takes no others."""
+
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
+
+
 class Mailbox:
     """What aiosmtpd calls with a mail: it is stored, or the sender is told to try again later."""
 
@@ -51,7 +58,7 @@ def serve(listener: socket.socket, store: Store, tally: Tally) -> threading.Thre
         return AuthResult(success=True)
 
     def session() -> SMTP:
-        return SMTP(
+        return _Session(
             mailbox,
             data_size_limit=MAX_MAIL_BYTES,
             enable_SMTPUTF8=True,

@@ -16,6 +16,9 @@ from typing import Any
 
 from .message import Draft, Link, Message
 
+BUSY_SECONDS = 2
+"""How long a message waits for another program that holds the database."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,7 +79,7 @@ class Store:
         self._keep = keep
         self._lock = threading.Lock()
         with _as_store_error():
-            self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=5)
+            self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=BUSY_SECONDS)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA journal_size_limit = 16777216")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .message import Draft, Link, Status
 
@@ -12,6 +12,7 @@ MAX_LINKS = 20
 MAX_URL = 2_000
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNFIT_FOR_URL = re.compile(rf"\s|{_CONTROL.pattern}|[\ud800-\udfff]")
 _ANY_LINK = re.compile(
     r"<(?P<slack_url>https?://[^\s<>|]+)(?:\|(?P<slack_title>[^<>]*))?>"
     r"|\[(?P<markdown_title>[^\]\[]*)\]\((?P<markdown_url>https?://[^\s()]+)\)"
@@ -53,7 +54,7 @@ def paragraphs(*texts: str) -> str:
 
 
 def safe_links(links: Iterable[Link]) -> tuple[Link, ...]:
-    """Return the http and https links, each address once, at most 20; a title that is missing becomes the host."""
+    """Return the http and https links, each address once, at most 20; a title that is missing becomes host and path."""
     kept: dict[str, Link] = {}
     for link in links:
         url = link.url.strip()
@@ -62,13 +63,17 @@ def safe_links(links: Iterable[Link]) -> tuple[Link, ...]:
             host = parts.hostname
         except ValueError:
             continue
-        if parts.scheme not in {"http", "https"} or not host or len(url) > MAX_URL or clean(url) != url or " " in url:
+        if parts.scheme not in {"http", "https"} or not host or len(url) > MAX_URL or _UNFIT_FOR_URL.search(url):
             continue
-        title = " ".join(clean(link.title).split())[:80] or clean(host)
+        title = " ".join(clean(link.title).split())[:80] or _place(parts)
         kept.setdefault(url, Link(title, url))
         if len(kept) == MAX_LINKS:
             break
     return tuple(kept.values())
+
+
+def _place(parts: SplitResult) -> str:
+    return clean(parts.netloc.rpartition("@")[2] + parts.path).rstrip("/")[:60]
 
 
 def links_in(*texts: str) -> list[Link]:
@@ -82,9 +87,10 @@ def links_in(*texts: str) -> list[Link]:
 
 
 def without_slack_markup(text: str) -> str:
-    """Return Slack text with ``<url|title>`` as its title and the three escaped characters restored."""
+    """Return Slack text with ``<url|title>`` as its title, bold and code unmarked, the three escaped characters restored."""
     text = re.sub(r"<(https?://[^\s<>|]+)(?:\|([^<>]*))?>", lambda match: match[2] or match[1], text)
     text = re.sub(r"<!(here|channel|everyone)(?:\|[^<>]*)?>", r"@\1", text)
+    text = re.sub(r"(?<![\w*`])([*`])(?! )([^*`\n]+)(?<! )\1(?![\w*`])", r"\2", text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 

@@ -26,12 +26,13 @@ class _Json(DefaultJSONProvider):
     ensure_ascii = False
 
 
-def create_app(store: Store, tally: Tally, base_url: str = "") -> Flask:
+def create_app(store: Store, tally: Tally, *, smtp_port: int, base_url: str = "") -> Flask:
     """Return the web application.
 
     Args:
         store: where messages are kept.
         tally: where accepted and refused messages are counted.
+        smtp_port: the port of the mail server, for the page to name.
         base_url: the address that the page tells senders to use; by default the one under which the page was asked for.
     """
     app = Flask(__name__)
@@ -43,7 +44,7 @@ def create_app(store: Store, tally: Tally, base_url: str = "") -> Flask:
             app.add_url_rule(rule, f"{service.kind} {method} {rule}", _receiver(service, store, tally), methods=[method])
     _add_api(app, store)
     _add_operations(app, store, tally)
-    add_page(app, store, tally, base_url)
+    add_page(app, store, tally, base_url, smtp_port)
     app.register_error_handler(StoreError, _on_store_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.after_request(_with_security_headers)

@@ -157,7 +157,7 @@ def _bare(kind: Any) -> Any:
     return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
-def _same_shape(value: Any, kind: Any) -> bool:
+def _same_shape(value: Any, kind: Any) -> bool:  # noqa: PLR0911  # one line for each kind of value
     kind = _bare(kind)
     if isinstance(value, bool):
         return isinstance(kind, inspect.BoolType)
@@ -175,13 +175,18 @@ def _same_shape(value: Any, kind: Any) -> bool:
 
 
 def _noun(kind: Any, title: str) -> str:
-    names = {inspect.StrType: "text", inspect.IntType: "a whole number", inspect.BoolType: "true or false", inspect.DecimalType: "a number"}
+    names: dict[type, str] = {
+        inspect.StrType: "text",
+        inspect.IntType: "a whole number",
+        inspect.BoolType: "true or false",
+        inspect.DecimalType: "a number",
+    }
     noun = names.get(type(kind), "something else")
     described = title.startswith(("a ", "an ", "the name of")) and not isinstance(kind, inspect.BoolType)
     return title if described else noun
 
 
-def _expected(kind: Any) -> str:
+def _expected(kind: Any) -> str:  # noqa: PLR0911  # one line for each kind of type
     title = str((kind.extra_json_schema or {}).get("title") or "") if isinstance(kind, inspect.Metadata) else ""
     bare = _bare(kind)
     if isinstance(bare, inspect.Metadata):
@@ -206,8 +211,8 @@ def _remedy(value: Any, kind: Any) -> str:
         return f"; write {'true' if word in {'yes', 'on', 'y'} else 'false'}" if word in {"yes", "on", "y", "no", "off", "n"} else ""
     if isinstance(kind, inspect.StrType) and isinstance(value, (bool, int, Decimal)):
         return f'; as text it is written in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
-    if isinstance(kind, (inspect.IntType, inspect.DecimalType)) and isinstance(value, str) and value.strip("+-0").isdigit():
-        return f"; some readers take a leading zero for octal: write {value.lstrip('0')}"
     if isinstance(kind, (inspect.IntType, inspect.DecimalType)) and isinstance(value, str) and value.isdigit():
+        if value.startswith("0"):
+            return f"; a leading zero means octal to some readers: write {value.lstrip('0') or '0'}"
         return f"; without the quotes: {value}"
     return ""

@@ -25,7 +25,7 @@ MAX_DEPTH: Final = 60
 
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9]\d{0,30})\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9]\d{0,30})(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,2})?\Z", re.ASCII)
-_WORDS: Final = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS: Final[dict[str, bool | None]] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS.update({"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False})
 _STRING_TAGS: Final = frozenset({"tag:yaml.org,2002:str", "!"})
 
@@ -113,7 +113,7 @@ class _Composer:
         """Return the only document's value; what is wrong is in `problems`, or was raised where reading on makes no sense."""
         try:
             self.parser.get_event()
-            event = self.parser.get_event()
+            event: Any = self.parser.get_event()
             if isinstance(event, yaml.StreamEndEvent):
                 self.problems.append(Problem(1, 1, "is empty; the least is `version: 1`"))
                 return None
@@ -185,7 +185,7 @@ class _Composer:
         found: dict[str, Any] = {}
         merges: list[Any] = []
         lines: dict[str, int] = {}
-        event = self.parser.get_event()
+        event: Any = self.parser.get_event()
         while type(event) is not yaml.MappingEndEvent:
             key = self._key(event)
             here = (*path, key)
@@ -193,7 +193,7 @@ class _Composer:
                 self._problem(event, f'"{key}" is already there in line {lines[key]}; keep one of the two')
                 here = (*here, "")
             lines[key] = event.start_mark.line + 1
-            value_event = self.parser.get_event()
+            value_event: Any = self.parser.get_event()
             if self.places is not None:
                 self.places[here] = (
                     (event.start_mark.line + 1, event.start_mark.column + 1),
@@ -225,7 +225,7 @@ class _Composer:
         value: str = event.value
         return value
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any) -> Any:  # noqa: PLR0911  # one line for each kind of scalar
         text: str = event.value
         if event.tag is not None:
             if event.tag in _STRING_TAGS:
@@ -255,10 +255,10 @@ def _syntax(error: yaml.YAMLError, text: str) -> Problem:
         line = text.count("\n", 0, position) + 1
         return Problem(line, 1, f"{getattr(error, 'reason', error)}; take the character out")
     lines = text.split("\n")
-    line = lines[mark.line] if mark.line < len(lines) else ""
+    shown = lines[mark.line] if mark.line < len(lines) else ""
     message = str(getattr(error, "problem", "") or error)
     context = getattr(error, "context", None)
-    if "\t" in line[: mark.column + 1]:
+    if "\t" in shown[: mark.column + 1]:
         message = "a tab; YAML is indented with spaces"
     elif "mapping values are not allowed" in message:
         message = "a second `:` in one line, or wrong indentation; quote the text when the colon belongs to it"

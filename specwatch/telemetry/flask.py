@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ENVIRON_KEY = "specwatch.exchange"
 _PATH_CHARACTERS = 1024
+_SMALL_BODY_BYTES = 64 * 1024
 _IMPLIED_METHODS = frozenset({"HEAD", "OPTIONS"})
 
 
@@ -104,8 +105,14 @@ class _RequestHook:
 
     def on_finished(self, _sender: Flask, response: Response, **_: Any) -> None:
         exchange = request.environ.get(_ENVIRON_KEY)
-        if exchange is not None:
-            exchange.streamed = response.is_streamed
+        if exchange is None:
+            return
+        # Flask turns an HTTP error into an iterator of known length. As a list it is counted before it leaves.
+        if response.is_streamed and not response.direct_passthrough:
+            length = response.content_length
+            if length is not None and length <= _SMALL_BODY_BYTES:
+                response.make_sequence()
+        exchange.streamed = response.is_streamed
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if not self._declared:

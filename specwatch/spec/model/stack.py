@@ -77,6 +77,7 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "loki-grpc",
                 "otelcol-health",
                 "otelcol-metrics",
+                "fluentd-metrics",
                 "otlp-grpc",
                 "otlp-http",
             ],

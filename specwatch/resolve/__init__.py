@@ -1,0 +1,77 @@
+"""A spec to the `Stack` that it means: every default, pack and name filled in, every reference checked."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from specwatch.catalog import PACK_NAMES, Pack, packs
+from specwatch.catalog.stack_dashboard import stack_dashboard
+from specwatch.resolve import alerting, dashboards, services, settings
+from specwatch.resolve.faults import Faults
+from specwatch.resolve.receivers import Receivers
+from specwatch.spec.model import Spec
+from specwatch.spec.source import Source
+from specwatch.stack import Stack
+
+
+def resolve(spec: Spec, source: Source) -> Stack:
+    """Return what `spec` means; raises SpecError with every dangling reference, clash and expression that does not parse."""
+    faults = Faults()
+    known = _packs(spec, faults)
+    stack = _stack(spec, source.name, known, faults)
+    if faults.all:
+        raise source.error(faults.all)
+    return stack
+
+
+def _packs(spec: Spec, faults: Faults) -> Mapping[str, Pack]:
+    wanted: dict[str, None] = {}
+    for name, service in spec.services.items():
+        for index, pack in enumerate(service.uses):
+            if faults.reference(("services", name, "uses", index), "pack", pack, PACK_NAMES):
+                wanted[pack] = None
+    return packs(tuple(wanted))
+
+
+def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults) -> Stack:
+    components = settings.components(spec)
+    ports = settings.ports(spec, components, faults)
+    all_services = services.services(spec, faults)
+    jobs = (*services.jobs(spec, faults), *settings.component_jobs(components))
+    probes = services.probes(spec, faults)
+    link = settings.link(spec.stack, ports)
+    receivers = Receivers(spec, has_inbox="inbox" in components, faults=faults)
+    stack = Stack(
+        name=spec.stack.name,
+        environment=spec.stack.environment,
+        spec_name=spec_name,
+        bind=spec.stack.bind,
+        links=spec.stack.links.rstrip("/"),
+        components=components,
+        shipper=spec.stack.shipper,
+        versions=settings.versions(spec.stack),
+        ports=ports,
+        memory=settings.memory(spec.stack),
+        retention=settings.retention(spec.stack, faults),
+        scrape_interval_seconds=settings.interval(spec.stack.scrape_interval, ("stack", "scrape_interval"), faults),
+        evaluation_interval_seconds=settings.interval(spec.stack.evaluation_interval, ("stack", "evaluation_interval"), faults),
+        external_network=spec.stack.network or "",
+        external_labels=spec.stack.external_labels,
+        grafana=settings.grafana(spec.stack),
+        services=all_services,
+        jobs=jobs,
+        probes=probes,
+        metrics=services.metrics(spec, known, faults),
+        recording_rules=alerting.recording_rules(spec, faults),
+        alerts=alerting.alerts(spec, known, link, has_probes=bool(probes), faults=faults),
+        log_alerts=alerting.log_alerts(spec, link, faults),
+        slos=alerting.slos(spec, faults),
+        receivers=receivers.all(),
+        routing=receivers.routing(),
+        inhibitions=alerting.inhibitions(spec),
+        mute_times=alerting.mute_times(spec),
+        dashboards=dashboards.dashboards(spec, known, jobs, probes, all_services, faults),
+        secrets=settings.secrets(spec, components),
+        overrides=spec.overrides,
+    )
+    return replace(stack, dashboards=(stack_dashboard(stack), *stack.dashboards))

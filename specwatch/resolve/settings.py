@@ -1,0 +1,148 @@
+"""What `stack:` means: components, versions, ports, retention, secrets."""
+
+from collections.abc import Callable, Mapping
+
+from specwatch import components as parts
+from specwatch import names
+from specwatch.resolve.faults import Faults
+from specwatch.resolve.services import metrics_secrets
+from specwatch.spec.model import Spec
+from specwatch.spec.model.stack import StackSpec
+from specwatch.spec.source import Path
+from specwatch.stack import Grafana, Job, Retention, Secret, SecretFile
+
+_DAY = 86_400
+_EXTRA_PORTS: Mapping[str, int] = {
+    "inbox-smtp": parts.INBOX_SMTP_PORT,
+    "loki-grpc": 9095,
+    "otelcol-health": 13133,
+    "otelcol-metrics": 8888,
+    "fluentd-metrics": 24231,
+    "otlp-grpc": parts.OTLP_GRPC_PORT,
+    "otlp-http": parts.OTLP_HTTP_PORT,
+}
+# Where a component's own metrics are, when not at its main port.
+_METRICS_ENDPOINTS: Mapping[str, str] = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
+# Components that a compose file publishes on the host; the rest talk among themselves.
+PUBLISHED = ("prometheus", "alertmanager", "loki", "fluentd", "grafana", "inbox")
+
+
+def components(spec: Spec) -> tuple[str, ...]:
+    """Return the names of the components that are on, in the order of `specwatch.components`."""
+    chosen: Mapping[str, bool] = {str(name): on for name, on in spec.stack.components.items()}
+    wants_fluentd = any(source == "fluentd" for source in (_log_source(service.logs) for service in spec.services.values()))
+    on = []
+    for component in parts.COMPONENTS:
+        default = not component.optional or (component.name == "fluentd" and wants_fluentd)
+        if component.name in parts.SHIPPERS:
+            default = component.name == spec.stack.shipper
+        if chosen.get(component.name, default):
+            on.append(component.name)
+    return tuple(on)
+
+
+def _log_source(logs: object) -> str:
+    return str(getattr(logs, "source", ""))
+
+
+def versions(stack: StackSpec) -> Mapping[str, str]:
+    """Return the image tag of every component."""
+    return {component.name: component.version for component in parts.COMPONENTS} | {**stack.versions}
+
+
+def memory(stack: StackSpec) -> Mapping[str, str]:
+    """Return the memory limit of every component, in Docker's notation."""
+    return {component.name: component.memory for component in parts.COMPONENTS} | {**stack.memory}
+
+
+def ports(spec: Spec, on: tuple[str, ...], faults: Faults) -> Mapping[str, int]:
+    """Return the host's port of every component and extra endpoint; two things published on one port are a fault."""
+    chosen: Mapping[str, int] = {str(name): port for name, port in spec.stack.ports.items()}
+    found = {component.name: chosen.get(component.name, component.host_port or component.port) for component in parts.COMPONENTS}
+    found |= {name: chosen.get(name, port) for name, port in _EXTRA_PORTS.items()}
+    published = {found[name]: f"the component {name}" for name in on if name in PUBLISHED}
+    for name in (*on, "inbox-smtp"):
+        if name in chosen and name in PUBLISHED and published[found[name]] != f"the component {name}":
+            faults.add(("stack", "ports", name), f"port {found[name]} is {published[found[name]]}'s already; choose another")
+    for name, service in spec.services.items():
+        for index, port in enumerate(service.run.publish if service.run else ()):
+            if port in published:
+                faults.add(("services", name, "run", "publish", index), f"port {port} is {published[port]}'s already; choose another")
+            published[port] = f"the service {name}"
+    return found
+
+
+def retention(stack: StackSpec, faults: Faults) -> Retention:
+    """Return the retention; Loki's compactor deletes nothing younger than a day."""
+    kept = stack.retention
+    if names.seconds(kept.logs) < _DAY:
+        faults.add(("stack", "retention", "logs"), f"found {kept.logs}, expected 24h or more: Loki deletes nothing younger than a day")
+    return Retention(
+        metrics_seconds=names.seconds(kept.metrics),
+        metrics_size=kept.metrics_size or "",
+        logs_seconds=names.seconds(kept.logs),
+        traces_seconds=names.seconds(kept.traces),
+    )
+
+
+def interval(text: str, path: Path, faults: Faults) -> int:
+    """Return a duration that must not be zero, in seconds."""
+    value = names.seconds(text)
+    if value == 0:
+        faults.add(path, f"found {text}, expected at least 1s")
+    return value
+
+
+def grafana(stack: StackSpec) -> Grafana:
+    """Return Grafana's administrator."""
+    return Grafana(admin_user=stack.grafana.admin_user, admin_password=SecretFile(stack.grafana.admin_password.secret))
+
+
+def link(stack: StackSpec, host_ports: Mapping[str, int]) -> Callable[[str, str], str]:
+    """Return a function from (component, path) to the URL that a person follows."""
+    base = stack.links.rstrip("/")
+    return lambda component, path: f"{base}:{host_ports[component]}/{path}"
+
+
+def component_jobs(on: tuple[str, ...]) -> tuple[Job, ...]:
+    """Return the jobs by which the stack scrapes its own components."""
+    return tuple(Job(name=name, owner=_METRICS_ENDPOINTS.get(name, name), team="ops", discovery="address", component=True) for name in on)
+
+
+def secrets(spec: Spec, on: tuple[str, ...]) -> tuple[Secret, ...]:
+    """Return every secret that the spec names, who reads it, and what stands in while it is missing."""
+    readers: dict[str, dict[str, None]] = {}
+    fallbacks: dict[str, tuple[str, str]] = {}
+
+    def note(name: str, component: str, fallback: str = "none", inbox_path: str = "") -> None:
+        if component in on:
+            readers.setdefault(name, {})[component] = None
+            fallbacks.setdefault(name, (fallback if fallback != "inbox" or "inbox" in on else "none", inbox_path))
+
+    note(spec.stack.grafana.admin_password.secret, "grafana", "password")
+    for name, receiver in spec.receivers.items():
+        if receiver.slack:
+            note(receiver.slack.webhook.secret, "alertmanager", "inbox", f"slack/{name}")
+        if receiver.pagerduty:
+            note(receiver.pagerduty.key.secret, "alertmanager")
+        if receiver.teams:
+            note(receiver.teams.webhook.secret, "alertmanager", "inbox", f"teams/{name}")
+        if receiver.discord:
+            note(receiver.discord.webhook.secret, "alertmanager", "inbox", f"discord/{name}")
+        if receiver.telegram:
+            note(receiver.telegram.token.secret, "alertmanager")
+        if receiver.opsgenie:
+            note(receiver.opsgenie.key.secret, "alertmanager")
+        if receiver.webhook and not isinstance(receiver.webhook.url, str) and receiver.webhook.url:
+            note(receiver.webhook.url.secret, "alertmanager", "inbox", f"webhook/{name}")
+        if receiver.webhook and receiver.webhook.bearer:
+            note(receiver.webhook.bearer.secret, "alertmanager")
+    if spec.stack.smtp and spec.stack.smtp.password and any(receiver.email for receiver in spec.receivers.values()):
+        note(spec.stack.smtp.password.secret, "alertmanager")
+    for source in (*(service.metrics for service in spec.services.values()), *(target.metrics for target in spec.targets.values())):
+        for ref in metrics_secrets(source):
+            note(ref.secret, "prometheus")
+    return tuple(
+        Secret(name=name, components=tuple(who), fallback=fallbacks[name][0], inbox_path=fallbacks[name][1])  # type: ignore[arg-type]  # one of the literals above
+        for name, who in readers.items()
+    )

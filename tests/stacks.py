@@ -1,0 +1,478 @@
+"""Stacks built by hand, for tests that begin behind `resolve`: a plain demo, one with everything in it, one full of hostile text."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from specwatch.components import BY_NAME, COMPONENTS, INBOX_SMTP_PORT, OTLP_GRPC_PORT, OTLP_HTTP_PORT
+from specwatch.stack import (
+    Alert,
+    Auth,
+    Build,
+    Dashboard,
+    Discord,
+    Email,
+    Grafana,
+    Inhibition,
+    Integration,
+    Job,
+    Logs,
+    Matcher,
+    Metric,
+    MuteTime,
+    Opsgenie,
+    PagerDuty,
+    Panel,
+    Place,
+    Probe,
+    Receiver,
+    RecordingRule,
+    Retention,
+    Route,
+    Routing,
+    Row,
+    Run,
+    Secret,
+    SecretFile,
+    Service,
+    Slack,
+    Slo,
+    Stack,
+    Teams,
+    Telegram,
+    TimeInterval,
+    TimeRange,
+    Tls,
+    Webhook,
+)
+
+HOSTILE: Final = (
+    "plain",
+    "",
+    " ",
+    "a: b # c",
+    "'single' and \"double\"",
+    "back\\slash and trailing\\",
+    "two\nlines\n",
+    "{{ $labels.job }} {{ .Nope }} {{",
+    "{a, b} [c] &d *e !f |g >h %i @j `k`",
+    "- dash",
+    "no",
+    "0123",
+    "1:30",
+    "~",
+    "naïve 日本語 🛒 \u2028 \ufeff",
+    "tab\tand\rreturn",
+    "$HOME ${HOME} $$ %(x)s",
+    "<script>alert(1)</script> & </td>",
+)
+
+COMPONENTS_ON: Final = ("prometheus", "alertmanager", "loki", "promtail", "tempo", "grafana", "blackbox", "node", "inbox")
+DAY: Final = 86_400
+
+
+def demo_stack(**changes: Any) -> Stack:
+    """Return the demo shop's stack, with any of `Stack`'s fields replaced by `changes`."""
+    return msgspec.structs.replace(_demo(), **changes)
+
+
+def full_stack(**changes: Any) -> Stack:
+    """Return the demo with every way to find a target, every kind of receiver, mute times and inhibitions."""
+    return msgspec.structs.replace(
+        _demo(),
+        components=tuple(component.name for component in COMPONENTS if component.name != "otelcol"),
+        jobs=(*component_jobs("prometheus", "alertmanager", "loki", "promtail", "tempo", "grafana", "blackbox", "node", "fluentd"), *full_jobs()),
+        probes=(
+            probe("shop-health", url="/health"),
+            probe("pay-example", url="https://pay.example.com/ready", interval_seconds=60),
+            probe("legacy", url="https://legacy.example.com", module="http_2xx_insecure"),
+            probe("database", url="db.example.com:5432", module="tcp_connect"),
+            probe("gateway", url="gateway.example.com", module="icmp"),
+        ),
+        receivers=(
+            receiver("inbox", slack()),
+            receiver("ops", slack(channel="#ops"), email(to=("ops@example.com", "lead@example.com"))),
+            receiver("oncall", email(smarthost="smtp.example.com:587", username="bot", require_tls=True), pagerduty()),
+            receiver(
+                "everyone",
+                webhook(),
+                webhook(name="hook", url="https://hooks.example.com/x?a=1&b=2", max_alerts=20),
+                webhook(name="hidden", secret=SecretFile("hook_url"), bearer=SecretFile("hook_token")),
+                Teams(webhook=SecretFile("teams_webhook")),
+                Discord(webhook=SecretFile("discord_webhook"), username="specwatch"),
+                Telegram(token=SecretFile("telegram_token"), chat_id=-1001234567890),
+                Opsgenie(key=SecretFile("opsgenie_key"), url=""),
+            ),
+            receiver("nobody"),
+        ),
+        routing=routing(
+            Route(matchers=(Matcher("alertname", "=", "Watchdog"),), receiver="nobody", repeat_interval_seconds=300),
+            Route(
+                matchers=(Matcher("severity", "=", "critical"),),
+                receiver="oncall",
+                group_by=("...",),
+                group_wait_seconds=5,
+                group_interval_seconds=60,
+                repeat_interval_seconds=3600,
+                continue_=True,
+            ),
+            Route(matchers=(Matcher("team", "=~", "web|api"), Matcher("severity", "!=", "info")), receiver="ops", mute=("nights",)),
+            Route(matchers=(Matcher("service", "!~", "test.*"),), receiver="everyone", active=("office",)),
+        ),
+        inhibitions=(
+            Inhibition(
+                source=(Matcher("severity", "=", "critical"),),
+                target=(Matcher("severity", "=~", "warning|info"),),
+                equal=("service", "alertname"),
+            ),
+        ),
+        mute_times=(
+            MuteTime(
+                name="nights",
+                intervals=(
+                    TimeInterval(times=(TimeRange("00:00", "06:00"), TimeRange("22:00", "24:00")), location="Europe/Berlin"),
+                    TimeInterval(weekdays=("saturday", "sunday")),
+                ),
+            ),
+            MuteTime(
+                name="office",
+                intervals=(
+                    TimeInterval(
+                        times=(TimeRange("09:00", "17:00"),),
+                        weekdays=("monday:friday",),
+                        days_of_month=("1:-1",),
+                        months=("january:december",),
+                        years=("2026:2030",),
+                    ),
+                ),
+            ),
+        ),
+        **changes,
+    )
+
+
+def hostile_stack() -> Stack:
+    """Return the full stack with `HOSTILE` text in every place that a user's free text can reach."""
+    full = full_stack()
+    label = {f"label_{index}": text for index, text in enumerate(HOSTILE)}
+    return msgspec.structs.replace(
+        full,
+        environment=HOSTILE[4],
+        external_labels=label,
+        jobs=tuple(msgspec.structs.replace(job, labels=label, team=HOSTILE[4]) for job in full.jobs),
+        alerts=tuple(
+            alert(
+                f"Hostile{index}",
+                summary=literal(text),
+                description=literal(text),
+                labels={"note": literal(text)},
+                annotations={"more": literal(text)},
+            )
+            for index, text in enumerate(HOSTILE)
+        ),
+        recording_rules=tuple(recording_rule(f"hostile:rule:{index}", labels={"note": text or "-"}) for index, text in enumerate(HOSTILE)),
+        receivers=(*full.receivers, receiver(HOSTILE[4], slack(channel=HOSTILE[4], username=HOSTILE[7]), email(username=HOSTILE[5]))),
+        routing=routing(
+            *(Route(matchers=(Matcher("service", "=", text),), receiver=HOSTILE[4]) for text in HOSTILE),
+            *full.routing.routes,
+        ),
+    )
+
+
+def literal(text: str) -> str:
+    """Return the Prometheus template that stands for exactly `text`."""
+    return text.replace("{{", "{{ `{{` }}")
+
+
+def component_jobs(*names: str) -> tuple[Job, ...]:
+    """Return a self-scrape job for each component."""
+    endpoints = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
+    return tuple(Job(name=name, owner=endpoints.get(name, name), team="ops", discovery="address", component=True) for name in names)
+
+
+def full_jobs() -> tuple[Job, ...]:
+    """Return one scrape job for each way to find targets, with authentication and TLS."""
+    return (
+        Job(name="shop", owner="shop", team="web", discovery="address", labels={"tier": "front"}),
+        Job(
+            name="legacy",
+            owner="legacy",
+            team="core",
+            discovery="static",
+            targets=("10.0.0.7:9100", "legacy.example.com:443"),
+            scheme="https",
+            path="/internal/metrics",
+            interval_seconds=60,
+            timeout_seconds=20,
+            auth=Auth(kind="basic", username="scraper", secret=SecretFile("legacy_password")),
+            tls=Tls(
+                ca=SecretFile("legacy_ca"),
+                certificate=SecretFile("legacy_cert"),
+                key=SecretFile("legacy_key"),
+                server_name="legacy.internal",
+            ),
+        ),
+        Job(
+            name="batch",
+            owner="batch",
+            team="data",
+            discovery="files",
+            files=("targets/batch-*.yml",),
+            auth=Auth(kind="bearer", secret=SecretFile("batch_token")),
+            honor_labels=True,
+        ),
+        Job(
+            name="workers",
+            owner="workers",
+            team="data",
+            discovery="dns",
+            targets=("tasks.workers.example.com",),
+            port=9102,
+            scheme="https",
+            tls=Tls(insecure_skip_verify=True),
+        ),
+        Job(name="jobs", owner="jobs", team="data", discovery="containers", port=9000),
+    )
+
+
+def probe(name: str, **changes: Any) -> Probe:
+    """Return a blackbox probe of the shop."""
+    return msgspec.structs.replace(Probe(name=name, owner="shop", team="web", url="/health", module="http_2xx"), **changes)
+
+
+def alert(name: str, **changes: Any) -> Alert:
+    """Return a critical alert of the shop, complete with all that an alert carries."""
+    return msgspec.structs.replace(
+        Alert(
+            name=name,
+            group="shop",
+            service="shop",
+            team="web",
+            severity="critical",
+            expr="sum(rate(orders_total{status='failed'}[5m])) / sum(rate(orders_total[5m])) > 0.05",
+            for_seconds=120,
+            keep_firing_for_seconds=0,
+            labels={},
+            summary="Payments fail on {{ $labels.instance }}",
+            description="{{ $value | humanizePercentage }} of the orders of the last five minutes failed.",
+            runbook_url="https://runbooks.example.com/payments",
+            dashboard_url="http://127.0.0.1:3001/d/shop",
+            place=Place(12, 3),
+        ),
+        **changes,
+    )
+
+
+def recording_rule(record: str, **changes: Any) -> RecordingRule:
+    """Return a recording rule over the shop's orders."""
+    return msgspec.structs.replace(RecordingRule(record=record, group="shop", expr="sum(rate(orders_total[5m]))", labels={}), **changes)
+
+
+def receiver(name: str, *integrations: Integration) -> Receiver:
+    """Return a receiver."""
+    return Receiver(name=name, integrations=integrations)
+
+
+def slack(**changes: Any) -> Slack:
+    """Return a Slack integration."""
+    return msgspec.structs.replace(Slack(webhook=SecretFile("slack_webhook"), channel="", username="specwatch"), **changes)
+
+
+def email(**changes: Any) -> Email:
+    """Return an e-mail integration that goes to the inbox."""
+    return msgspec.structs.replace(
+        Email(
+            to=("oncall@example.com",),
+            from_="specwatch@example.com",
+            smarthost="",
+            username="",
+            password=SecretFile("smtp_password") if changes.get("username") else None,
+            require_tls=False,
+        ),
+        **changes,
+    )
+
+
+def pagerduty(**changes: Any) -> PagerDuty:
+    """Return a PagerDuty integration."""
+    return msgspec.structs.replace(PagerDuty(key=SecretFile("pagerduty_key"), url=""), **changes)
+
+
+def webhook(**changes: Any) -> Webhook:
+    """Return a webhook that goes to the inbox."""
+    return msgspec.structs.replace(Webhook(name="hook", url="", secret=None, bearer=None, max_alerts=0), **changes)
+
+
+def routing(*routes: Route, **changes: Any) -> Routing:
+    """Return the default routing with `routes` below the root."""
+    return msgspec.structs.replace(
+        Routing(
+            receiver="inbox",
+            group_by=("alertname", "service"),
+            group_wait_seconds=10,
+            group_interval_seconds=60,
+            repeat_interval_seconds=4 * 3600,
+            routes=routes,
+        ),
+        **changes,
+    )
+
+
+def service(name: str, **changes: Any) -> Service:
+    """Return a service that specwatch runs and whose container writes JSON lines."""
+    return msgspec.structs.replace(
+        Service(
+            name=name,
+            team="web",
+            port=8000,
+            host=name,
+            logs=Logs(format="json", source="container"),
+            traces=True,
+            run=Run(
+                command=("gunicorn", "--config", "gunicorn.conf.py", "shop:app"),
+                image=f"specwatch/{name}:0.1.0",
+                build=Build(context=".", dockerfile="exporter/Dockerfile"),
+                environment={"LOG_LEVEL": "info"},
+                publish=((8000, 8000),),
+                health=("python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health')"),
+                user="10001:10001",
+                memory="256m",
+                volumes=(),
+                depends_on=(),
+                restart="unless-stopped",
+            ),
+            packs=("http",),
+        ),
+        **changes,
+    )
+
+
+def ports() -> dict[str, int]:
+    """Return every component's default port on the host."""
+    return {component.name: component.host_port or component.port for component in COMPONENTS} | {
+        "inbox-smtp": INBOX_SMTP_PORT,
+        "otlp-grpc": OTLP_GRPC_PORT,
+        "otlp-http": OTLP_HTTP_PORT,
+        "otelcol-metrics": 8888,
+        "fluentd-metrics": 24231,
+    }
+
+
+def _demo() -> Stack:
+    return Stack(
+        name="shop",
+        environment="demo",
+        spec_name="spec.yaml",
+        bind="127.0.0.1",
+        links="http://127.0.0.1",
+        components=COMPONENTS_ON,
+        shipper="promtail",
+        versions={name: component.version for name, component in BY_NAME.items()},
+        ports=ports(),
+        memory={name: component.memory for name, component in BY_NAME.items()},
+        retention=Retention(metrics_seconds=15 * DAY, metrics_size="", logs_seconds=14 * DAY, traces_seconds=2 * DAY),
+        scrape_interval_seconds=15,
+        evaluation_interval_seconds=15,
+        external_network="",
+        external_labels={},
+        grafana=Grafana(admin_user="admin", admin_password=SecretFile("grafana_admin_password")),
+        services=(service("shop"),),
+        jobs=(
+            *component_jobs(*(name for name in COMPONENTS_ON if name != "inbox")),
+            Job(name="shop", owner="shop", team="web", discovery="address"),
+        ),
+        probes=(probe("shop"),),
+        metrics=(
+            Metric(
+                name="orders_total",
+                type="counter",
+                help="Orders placed.",
+                unit="",
+                labels={"status": ("paid", "failed")},
+                buckets=(),
+                jobs=("shop",),
+            ),
+            Metric(
+                name="http_request_duration_seconds",
+                type="histogram",
+                help="How long requests take.",
+                unit="seconds",
+                labels={"method": ("GET", "POST"), "route": None},
+                buckets=(Decimal("0.1"), Decimal("0.5"), Decimal(1)),
+                jobs=("shop",),
+            ),
+        ),
+        recording_rules=(recording_rule("service:orders:rate5m"),),
+        alerts=(
+            alert(
+                "Watchdog",
+                group="specwatch",
+                service="specwatch",
+                team="ops",
+                severity="info",
+                expr="vector(1)",
+                for_seconds=0,
+                summary="The alerting pipeline is alive.",
+                description="This alert always fires; when it stops arriving, something between Prometheus and its receiver is broken.",
+            ),
+            alert("PaymentsFailing", labels={"tier": "front"}),
+            alert("TargetDown", severity="warning", expr='up{job="shop"} == 0', keep_firing_for_seconds=300, summary="A target is down"),
+        ),
+        log_alerts=(
+            alert(
+                "ErrorsInLogs",
+                severity="warning",
+                expr='sum(rate({service="shop"} | json | level="error" [5m])) > 1',
+                summary="The shop logs errors",
+            ),
+        ),
+        slos=(
+            Slo(
+                name="checkout",
+                service="shop",
+                objective=Decimal("99.9"),
+                good="orders_total{status='paid'}",
+                total="orders_total",
+                window_seconds=30 * DAY,
+            ),
+        ),
+        receivers=(receiver("inbox", slack(), email()), receiver("nobody")),
+        routing=routing(Route(matchers=(Matcher("alertname", "=", "Watchdog"),), receiver="nobody")),
+        inhibitions=(
+            Inhibition(
+                source=(Matcher("severity", "=", "critical"),),
+                target=(Matcher("severity", "=", "warning"),),
+                equal=("service", "alertname"),
+            ),
+        ),
+        mute_times=(),
+        dashboards=(
+            Dashboard(
+                uid="shop",
+                title="Shop",
+                service="shop",
+                tags=("specwatch",),
+                rows=(
+                    Row(
+                        title="Orders",
+                        panels=(
+                            Panel(
+                                title="Orders a second",
+                                kind="timeseries",
+                                source="prometheus",
+                                queries=(("sum by (status) (rate(orders_total[$__rate_interval]))", "{{status}}"),),
+                                unit="reqps",
+                            ),
+                            Panel(title="Log lines", kind="logs", source="loki", queries=(('{service="shop"}', ""),), width=24),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        secrets=(
+            Secret(name="grafana_admin_password", components=("grafana",), fallback="password"),
+            Secret(name="slack_webhook", components=("alertmanager",), fallback="inbox", inbox_path="/slack/inbox"),
+        ),
+        overrides={},
+    )
