@@ -28,7 +28,7 @@ def stack_dashboard(stack: Stack) -> Dashboard:
         ("inbox", "Inbox", _inbox),
         ("node", "Host", _node),
     )
-    rows = [Row(title="Overview", panels=_overview(bool(stack.probes))), Row(title="Scrapes", panels=_scrapes())]
+    rows = [Row(title="Overview", panels=_overview(bool(stack.probes))), Row(title="Scrapes", panels=_scrapes("otelcol" in jobs))]
     rows += [Row(title=title, panels=panels(jobs[name], stack)) for name, title, panels in parts if name in jobs]
     if stack.probes:
         rows.append(Row(title="Probes", panels=_probes()))
@@ -74,12 +74,15 @@ def _overview(probes: bool) -> tuple[Panel, ...]:
     )
 
 
-def _scrapes() -> tuple[Panel, ...]:
+def _scrapes(otelcol: bool) -> tuple[Panel, ...]:
+    memory = [("sum by (job) (process_resident_memory_bytes)", "{{job}}")]
+    if otelcol:  # the one program with a name of its own for it
+        memory.append(("sum by (job) (otelcol_process_memory_rss_bytes)", "{{job}}"))
     return (
         lines("Up, by job", ("sum by (job) (up)", "{{job}}")),
         lines("Slowest scrapes", ("topk(10, max by (job) (scrape_duration_seconds))", "{{job}}"), unit="s"),
         lines("Samples a scrape", ("topk(10, sum by (job) (scrape_samples_scraped))", "{{job}}")),
-        lines("Memory", ("sum by (job) (process_resident_memory_bytes)", "{{job}}"), unit="bytes"),
+        lines("Memory", *memory, unit="bytes"),
     )
 
 
@@ -190,15 +193,16 @@ def _otelcol(job: str, _: Stack) -> tuple[Panel, ...]:
     return (
         lines(
             "Lines",
-            (f"sum(rate(otelcol_receiver_accepted_log_records{{{job}}}[$__rate_interval]))", "read"),
-            (f"sum(rate(otelcol_exporter_sent_log_records{{{job}}}[$__rate_interval]))", "sent"),
-            (f"sum(rate(otelcol_exporter_send_failed_log_records{{{job}}}[$__rate_interval]))", "dropped"),
+            (f"sum(rate(otelcol_receiver_accepted_log_records_total{{{job}}}[$__rate_interval]))", "read"),
+            (f"sum(rate(otelcol_exporter_sent_log_records_total{{{job}}}[$__rate_interval]))", "sent"),
+            (f"sum(rate(otelcol_exporter_send_failed_log_records_total{{{job}}}[$__rate_interval]))", "dropped"),
             unit=_PER_SECOND,
         ),
         lines(
             "Sending queue",
             (f"sum(otelcol_exporter_queue_size{{{job}}})", "waiting"),
             (f"sum(otelcol_exporter_queue_capacity{{{job}}})", "capacity"),
+            unit="bytes",
         ),
     )
 

@@ -251,10 +251,13 @@ def _field_config(panel: Panel) -> Json:
 
 
 def _thresholds(panel: Panel) -> Json:
-    # Below the first step lies the opposite of where the steps lead: red when they end in green, green otherwise.
-    below = "red" if panel.thresholds[-1][1].endswith("green") else "green"
-    steps = [{"color": below, "value": None}, *({"color": colour, "value": value} for value, colour in panel.thresholds)]
-    return {"mode": "absolute", "steps": steps}
+    # A step at zero is what holds below the next one. Without it that is the opposite of where the steps lead: red when they end in green.
+    (first, colour), *_ = steps = panel.thresholds
+    if first == 0:
+        below, steps = colour, steps[1:]
+    else:
+        below = "red" if steps[-1][1].endswith("green") else "green"
+    return {"mode": "absolute", "steps": [{"color": below, "value": None}, *({"color": colour, "value": value} for value, colour in steps)]}
 
 
 def _timeseries(panel: Panel) -> Json:

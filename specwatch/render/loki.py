@@ -48,7 +48,11 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
             # Ready at once: there is no other ingester to wait for.
             "lifecycler": {"min_ready_duration": "0s"},
             "wal": {"dir": f"{topology.data['loki']}/wal", "replay_memory_ceiling": "256MB"},
+            # Half of it is how far a line may lag behind the newest of its stream: a shipper that catches up needs hours.
+            "max_chunk_age": "12h",
         },
+        # Longer than a chunk stays in memory, or its lines could not be found meanwhile.
+        "querier": {"query_ingesters_within": "13h"},
         # Ready at once, too.
         "frontend": {"scheduler_dns_lookup_period": "500ms"},
         "query_scheduler": {"use_scheduler_ring": False},

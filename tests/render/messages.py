@@ -46,13 +46,14 @@ class Listener:
         self._server.server_close()
         self._smtp.stop()
 
-    def post(self, path: str, number: int) -> Any:
-        """Return the body of the `number`-th request (from 0) to the path, once it is there."""
-        return wait_for(f"message {number} at {path}", lambda: self.posts.get(path, [])[number : number + 1] or None)[0]
+    def post(self, path: str, part: str) -> Any:
+        """Return the body of the first request to the path that has `part` in one of its texts, once it is there."""
+        quoted = json.dumps(part)[1:-1]
+        return wait_for(f"{part} at {path}", lambda: next((body for body in self.posts.get(path, []) if quoted in json.dumps(body)), None))
 
-    def mail(self, number: int) -> EmailMessage:
-        """Return the `number`-th mail (from 0), once it is there."""
-        return wait_for(f"mail {number}", lambda: self.mails[number : number + 1] or None)[0]
+    def mail(self, part: str) -> EmailMessage:
+        """Return the first mail that has `part` in its subject, once it is there."""
+        return wait_for(f"mail with {part}", lambda: next((mail for mail in self.mails if part in mail["Subject"]), None))
 
 
 def _handler(posts: dict[str, list[Any]]) -> type[BaseHTTPRequestHandler]:

@@ -16,6 +16,7 @@ from tests.render import messages
 
 STACKS = {"demo": stacks.demo_stack, "full": stacks.full_stack, "hostile": stacks.hostile_stack}
 STARTED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+FIRING, RESOLVED = "[FIRING:2]", "[RESOLVED:2]"
 NASTY = "<b>&amp;</b> <!channel> [x](http://evil.example) {{ .Nope }} *_`~|\\ \"q\" 日本 \u2028" + "long " * 800
 
 
@@ -53,8 +54,8 @@ def test_alerts_with_hostile_labels_find_their_route(tmp_path: Path) -> None:
     tools.write(tmp_path, alertmanager.render(stack, topology.compose(stack)))
     config = tmp_path / "alertmanager/alertmanager.yml"
     for number, text in enumerate(values):
-        said = tools.run(tools.program("amtool"), "config", "routes", "test", f"--config.file={config}", f"service={json.dumps(text)}")
-        assert said.strip() == f"r{number}", text
+        said = tools.run(tools.program("amtool"), "config", "routes", "test", f"--config.file={config}", f"service={json.dumps(text, ensure_ascii=False)}")
+        assert said.splitlines()[0] == f"r{number}", text
 
 
 def test_hostile_text_stays_in_its_place() -> None:
@@ -124,17 +125,18 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[messages.Listener
     try:
         with messages.alertmanager(program, alertmanager.arguments(stack, where), url, folder / "log"):
             messages.fire(url, [_alert("eu"), _alert("us")])
-            listener.mail(0)
-            for path in ("/slack", "/pagerduty", "/webhook/hook", "/teams", "/discord", "/bot123:abc/sendMessage", "/opsgenie/v2/alerts"):
-                listener.post(path, 0)
+            listener.mail(FIRING)
+            for path in ("/slack", "/pagerduty", "/teams", "/discord", "/bot123:abc/sendMessage", "/opsgenie/v2/alerts"):
+                listener.post(path, FIRING)
+            listener.post("/webhook/hook", "from us")
             messages.fire(url, [_alert("eu", resolved=True), _alert("us", resolved=True)])
-            listener.mail(1)
-            listener.post("/slack", 1)
-            listener.post("/teams", 1)
+            listener.mail(RESOLVED)
+            listener.post("/slack", RESOLVED)
+            listener.post("/teams", RESOLVED)
             messages.fire(url, [_hostile_alert()])
-            listener.mail(2)
+            listener.mail("evil.example")
             for path in ("/slack", "/pagerduty", "/webhook/hook", "/teams", "/discord", "/bot123:abc/sendMessage"):
-                listener.post(path, 2)
+                listener.post(path, "evil.example")
             yield listener
     finally:
         listener.stop()
@@ -196,7 +198,7 @@ def _hostile_alert() -> Mapping[str, Any]:
 @pytest.mark.engine
 def test_slack_says_what_fires_and_where_to_look(sent: messages.Listener) -> None:
     """A Slack message has a coloured title with status, count, severity and service, and for each alert its text, start, value and links."""
-    body = sent.post("/slack", 0)
+    body = sent.post("/slack", FIRING)
     (attachment,) = body["attachments"]
     assert (body["channel"], body["username"]) == ("#ops", "specwatch")
     assert attachment["title"] == attachment["fallback"] == "🔴 [FIRING:2] critical shop: Checkout fails"
@@ -219,7 +221,7 @@ def test_slack_says_what_fires_and_where_to_look(sent: messages.Listener) -> Non
 @pytest.mark.engine
 def test_slack_says_how_long_a_resolved_alert_lasted(sent: messages.Listener) -> None:
     """A resolved message is green and gives each alert's duration."""
-    (attachment,) = sent.post("/slack", 1)["attachments"]
+    (attachment,) = sent.post("/slack", RESOLVED)["attachments"]
     assert attachment["title"] == "✅ [RESOLVED:2] critical shop: Checkout fails"
     assert attachment["color"] == "#067647"
     assert attachment["text"].splitlines() == [f"Checkout fails · resolved after 4m30s · region {region}" for region in ("eu", "us")]
@@ -228,7 +230,7 @@ def test_slack_says_how_long_a_resolved_alert_lasted(sent: messages.Listener) ->
 @pytest.mark.engine
 def test_a_mail_has_a_subject_a_text_and_a_page(sent: messages.Listener) -> None:
     """The subject tells status, count, severity, service and summary; text and HTML both have all facts and links."""
-    mail = sent.mail(0)
+    mail = sent.mail(FIRING)
     assert mail["Subject"] == "[FIRING:2] critical shop: Checkout fails"
     text, page = (_part(mail, kind) for kind in ("plain", "html"))
     for part in (text, page):
@@ -237,52 +239,53 @@ def test_a_mail_has_a_subject_a_text_and_a_page(sent: messages.Listener) -> None
         assert "/#/silences/new?filter=%7Balertname%3D%22CheckoutFails%22%2C%20" in part
     assert "prefers-color-scheme: dark" in page
     assert "ZgotmplZ" not in page
-    assert "resolved after 4m30s" in _part(sent.mail(1), "plain")
-    assert sent.mail(1)["Subject"] == "[RESOLVED:2] critical shop: Checkout fails"
+    assert "resolved after 4m30s" in _part(sent.mail(RESOLVED), "plain")
+    assert sent.mail(RESOLVED)["Subject"] == "[RESOLVED:2] critical shop: Checkout fails"
 
 
 @pytest.mark.engine
 def test_every_other_service_gets_its_own_form(sent: messages.Listener) -> None:
     """PagerDuty, Opsgenie, Teams, Discord, Telegram and a webhook get severity, text and links in their own fields."""
-    event = sent.post("/pagerduty", 0)
+    event = sent.post("/pagerduty", FIRING)
     assert event["payload"]["severity"] == "critical"
     assert event["payload"]["summary"] == "[FIRING:2] critical shop: Checkout fails"
     assert (event["payload"]["source"], event["payload"]["component"], event["payload"]["group"]) == ("shop", "shop", "demo")
     assert {link["text"] for link in event["links"]} == {"Dashboard", "Runbook", "Alertmanager"}
     assert "from us failed" in event["payload"]["custom_details"]["firing"]
-    opsgenie = sent.post("/opsgenie/v2/alerts", 0)
+    opsgenie = sent.post("/opsgenie/v2/alerts", FIRING)
     assert (opsgenie["priority"], opsgenie["message"]) == ("P1", "[FIRING:2] critical shop: Checkout fails")
-    title, text = (block["text"] for block in sent.post("/teams", 0)["attachments"][0]["content"]["body"])
+    title, text = (block["text"] for block in sent.post("/teams", FIRING)["attachments"][0]["content"]["body"])
     assert title == "🔴 [FIRING:2] critical shop: Checkout fails"
     assert "[Dashboard](http://127.0.0.1:3001/d/svc-shop)" in text
-    (embed,) = sent.post("/discord", 0)["embeds"]
+    (embed,) = sent.post("/discord", FIRING)["embeds"]
     assert (embed["title"], embed["description"]) == (title, text)
-    telegram = sent.post("/bot123:abc/sendMessage", 0)
+    telegram = sent.post("/bot123:abc/sendMessage", FIRING)
     assert telegram["text"].startswith("<b>🔴 [FIRING:2] critical shop: Checkout fails</b>\n\n7.3% of the orders")
     assert telegram["parse_mode"] == "HTML"
-    assert sent.post("/webhook/hook", 0)["commonLabels"]["service"] == "shop"
+    assert sent.post("/webhook/hook", "from us")["commonLabels"]["service"] == "shop"
 
 
 @pytest.mark.engine
 def test_hostile_text_is_escaped_for_where_it_stands(sent: messages.Listener) -> None:
     """Markup, mentions, links and scripts in an alert's text show as text everywhere, cut to a length that the services take."""
-    (attachment,) = sent.post("/slack", 2)["attachments"]
+    (attachment,) = sent.post("/slack", "evil.example")["attachments"]
     assert "&lt;!channel&gt;" in attachment["text"]
     assert "<!channel>" not in json.dumps(attachment)
     assert "{{ .Nope }}" in attachment["text"]
+    assert len(attachment["title"]) < 400
     assert "javascript:" not in json.dumps(attachment)
     assert "path%3D%22a%20%5C%22b%5C%22%20%2B%20c%26d%5Cnnew%22" in attachment["text"]
     assert len(attachment["text"]) < 4000
-    mail = sent.mail(2)
+    mail = sent.mail("evil.example")
     assert len(mail["Subject"]) < 300
     page = _part(mail, "html")
     assert "<!channel>" not in page
     assert "&lt;!channel&gt;" in page
     assert "javascript:" not in page
-    telegram = sent.post("/bot123:abc/sendMessage", 2)["text"]
+    telegram = sent.post("/bot123:abc/sendMessage", "evil.example")["text"]
     assert "&lt;!channel&gt;" in telegram
     assert len(telegram) < 4096
-    for text in (sent.post("/discord", 2)["embeds"][0]["description"], sent.post("/teams", 2)["attachments"][0]["content"]["body"][1]["text"]):
+    for text in (sent.post("/discord", "evil.example")["embeds"][0]["description"], sent.post("/teams", "evil.example")["attachments"][0]["content"]["body"][1]["text"]):
         assert "\\[x\\](" in text
         assert "\\<!channel\\>" in text
         assert "http://x.example/a|b%28c%29" in text

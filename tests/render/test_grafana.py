@@ -296,6 +296,24 @@ def test_rates_of_a_slow_job_span_its_own_interval() -> None:
     assert {target.get("interval") for target, uid in queries(dashboard(stack, "svc-shop")) if uid == PROMETHEUS} == {"1m"}
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "steps"),
+    [
+        (((1, "red"),), [("green", None), ("red", 1)]),
+        (((1, "yellow"), (2, "green")), [("red", None), ("yellow", 1), ("green", 2)]),
+        (((0, "green"), (1, "red")), [("green", None), ("red", 1)]),
+        ((), [("blue", None)]),
+    ],
+)
+def test_below_the_first_threshold_holds_what_the_steps_lead_away_from(thresholds: Any, steps: list[tuple[str, int | None]]) -> None:
+    """Colours begin at minus infinity: with the step at zero where there is one, with the opposite of the last one elsewhere."""
+    values = tuple((Decimal(value), colour) for value, colour in thresholds)
+    panel = Panel(title="x", kind="stat", source="prometheus", queries=(("up", ""),), thresholds=values)
+    board = dashboard(stack_with(Dashboard(uid="one", title="One", rows=(Row(title="", panels=(panel,)),))), "one")
+    written = board["panels"][0]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["color"], step["value"]) for step in written] == steps
+
+
 def test_figures_are_asked_for_as_they_are_now() -> None:
     """A stat, gauge or table asks an instant query, so that a series that ended does not show its last value as if it were alive."""
     for board in all_dashboards():
@@ -339,8 +357,19 @@ def test_matchers_escape_what_promql_and_regular_expressions_read() -> None:
 
 def test_the_stacks_own_dashboard_has_a_row_for_each_component_that_is_scraped() -> None:
     """A component that is off, or not scraped, is not drawn."""
-    rows = {row.title for row in stack_dashboard(stacks.demo_stack()).rows}
-    assert rows == {"Overview", "Scrapes", "Prometheus", "Alertmanager", "Loki", "Promtail", "Host", "Probes"}
+    every = ("prometheus", "alertmanager", "loki", "promtail", "tempo", "blackbox", "inbox", "node")
+    full = stack_dashboard(stacks.demo_stack(jobs=stacks.component_jobs(*every)))
+    assert [row.title for row in full.rows] == [
+        "Overview",
+        "Scrapes",
+        "Prometheus",
+        "Alertmanager",
+        "Loki",
+        "Promtail",
+        "Inbox",
+        "Host",
+        "Probes",
+    ]
     few = stack_dashboard(stacks.demo_stack(jobs=stacks.component_jobs("prometheus", "otelcol"), probes=()))
     assert [row.title for row in few.rows] == ["Overview", "Scrapes", "Prometheus", "OpenTelemetry Collector"]
 
