@@ -18,7 +18,8 @@ _PSEUDO_FILESYSTEMS: Final = "tmpfs|ramfs|overlay|squashfs|iso9660|9p|fuse.*"
 
 def stack_dashboard(stack: Stack) -> Dashboard:
     """Return the dashboard of the stack itself: a row for each component that is on and scraped."""
-    jobs = {job.owner: matcher("job", (job.name,)) for job in stack.jobs if job.component}
+    # Some components serve their metrics at an endpoint of its own, which is then the job's owner.
+    jobs = {job.owner.removesuffix("-metrics"): matcher("job", (job.name,)) for job in stack.jobs if job.component}
     parts = (
         ("prometheus", "Prometheus", _prometheus),
         ("alertmanager", "Alertmanager", _alertmanager),
