@@ -1,5 +1,6 @@
 """Every generated name in one place, and the notations that names and settings share."""
 
+import hashlib
 from typing import Final
 
 from specwatch.stack import Stack
@@ -56,13 +57,20 @@ def seconds(text: str) -> int:
 
 
 def dashboard_uid(name: str) -> str:
-    """Return the fixed uid of a service's dashboard; Grafana allows 40 characters."""
-    uid = f"svc-{name}"
-    if len(uid) <= _DASHBOARD_UID_LENGTH:
-        return uid
-    import hashlib  # noqa: PLC0415  # only for names that are too long
+    """Return the fixed uid of a service's dashboard."""
+    return _uid(f"svc-{name}")
 
-    return f"{uid[:31]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+def own_dashboard_uid(name: str) -> str:
+    """Return the fixed uid of a dashboard of the spec's own."""
+    return _uid(f"own-{name}")
+
+
+def _uid(text: str) -> str:
+    """Return `text`, or where it is longer than the 40 characters that Grafana allows its beginning and a hash."""
+    if len(text) <= _DASHBOARD_UID_LENGTH:
+        return text
+    return f"{text[:31]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def rule_group(service: str) -> str:

@@ -82,7 +82,10 @@ def full_stack(**changes: Any) -> Stack:
     return msgspec.structs.replace(
         _demo(),
         components=tuple(component.name for component in COMPONENTS if component.name != "otelcol"),
-        jobs=(*component_jobs("prometheus", "alertmanager", "loki", "promtail", "tempo", "grafana", "blackbox", "node", "fluentd"), *full_jobs()),
+        jobs=(
+            *component_jobs("prometheus", "alertmanager", "loki", "promtail", "tempo", "grafana", "blackbox", "node", "fluentd"),
+            *full_jobs(),
+        ),
         probes=(
             probe("shop-health", url="/health"),
             probe("pay-example", url="https://pay.example.com/ready", interval_seconds=60),

@@ -139,7 +139,8 @@ class Engine:
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "cmdline").read_text(errors="replace"):
+                command = (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
+                if mark in command and Path(command.partition("\0")[0]).name.startswith("containerd"):
                     found.append(int(entry.name))
         return found
 

@@ -4,6 +4,7 @@ Written for 0.149, whose receiver and exporter are called `file_log` and `otlp_h
 collector expands it, and values that come from the spec never stand where it would read an expression.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -89,9 +90,11 @@ def _receivers(found: tuple[Pipeline, ...], topology: Topology) -> dict[str, obj
             **_reader(),
             "operators": [*_docker_operators(by_format(found, "containers")), *_chosen_format_operators(), *_closing_operators()],
         }
-    for pipeline in found:
+    for index, pipeline in enumerate(found):
         if pipeline.source == "files":
-            receivers[f"file_log/{pipeline.service}"] = {
+            # The collector's names take no other characters.
+            name = pipeline.service if re.fullmatch(r"[\w.-]+", pipeline.service, re.ASCII) else f"service-{index}"
+            receivers[f"file_log/{name}"] = {
                 "include": list(pipeline.files),
                 **_reader(),
                 "resource": {"service": _constant(pipeline.service)},

@@ -9,6 +9,7 @@ from specwatch.catalog.stack_dashboard import stack_dashboard
 from specwatch.resolve import alerting, dashboards, services, settings
 from specwatch.resolve.faults import Faults
 from specwatch.resolve.receivers import Receivers
+from specwatch.resolve.secrets import secrets
 from specwatch.spec.model import Spec
 from specwatch.spec.source import Source
 from specwatch.stack import Stack
@@ -71,7 +72,7 @@ def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults
         inhibitions=alerting.inhibitions(spec),
         mute_times=alerting.mute_times(spec),
         dashboards=dashboards.dashboards(spec, known, jobs, probes, all_services, faults),
-        secrets=settings.secrets(spec, components),
+        secrets=secrets(spec, components),
         overrides=spec.overrides,
     )
     return replace(stack, dashboards=(stack_dashboard(stack), *stack.dashboards))

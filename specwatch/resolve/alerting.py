@@ -6,7 +6,7 @@ from functools import partial
 
 from specwatch import names, promql
 from specwatch.catalog import Pack, PackAlert, own_alerts
-from specwatch.resolve.dashboards import check_promql, uid
+from specwatch.resolve.dashboards import check_promql
 from specwatch.resolve.faults import Faults
 from specwatch.spec.model import Spec
 from specwatch.spec.model.alerting import AlertSpec
@@ -102,7 +102,7 @@ def _complete(  # one alert is made of all of these
     if not dashboard:
         dashboard = link("grafana", f"d/{names.dashboard_uid(service) if service in spec.services else names.SELF_DASHBOARD}")
     elif not dashboard.startswith("http"):
-        dashboard = link("grafana", f"d/{uid(dashboard)}")
+        dashboard = link("grafana", f"d/{names.own_dashboard_uid(dashboard)}")
     return Alert(
         name=name,
         group=names.rule_group(service),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from specwatch import dashboards as boards
-from specwatch import promql
+from specwatch import names, promql
 from specwatch.catalog import Pack
 from specwatch.resolve.faults import Faults
 from specwatch.spec.model import Spec
@@ -42,13 +42,9 @@ def dashboards(
             )
             for index, row in enumerate(board.rows)
         )
-        found.append(Dashboard(uid=uid(name), title=board.title or name, rows=rows, tags=board.tags, service=board.service or ""))
+        uid = names.own_dashboard_uid(name)
+        found.append(Dashboard(uid=uid, title=board.title or name, rows=rows, tags=board.tags, service=board.service or ""))
     return tuple(found)
-
-
-def uid(name: str) -> str:
-    """Return the uid of a board of the spec's own (40 characters at most)."""
-    return f"own-{name}"[:40]
 
 
 class _RowTemplate:

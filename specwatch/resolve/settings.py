@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from specwatch import components as parts
 from specwatch import names
 from specwatch.resolve.faults import Faults
-from specwatch.resolve.services import metrics_secrets
 from specwatch.spec.model import Spec
 from specwatch.spec.model.stack import StackSpec
 from specwatch.spec.source import Path
-from specwatch.stack import Grafana, Job, Retention, Secret, SecretFile
+from specwatch.stack import Grafana, Job, Retention, SecretFile
 
 _DAY = 86_400
 _EXTRA_PORTS: Mapping[str, int] = {
@@ -107,42 +106,3 @@ def link(stack: StackSpec, host_ports: Mapping[str, int]) -> Callable[[str, str]
 def component_jobs(on: tuple[str, ...]) -> tuple[Job, ...]:
     """Return the jobs by which the stack scrapes its own components."""
     return tuple(Job(name=name, owner=_METRICS_ENDPOINTS.get(name, name), team="ops", discovery="address", component=True) for name in on)
-
-
-def secrets(spec: Spec, on: tuple[str, ...]) -> tuple[Secret, ...]:
-    """Return every secret that the spec names, who reads it, and what stands in while it is missing."""
-    readers: dict[str, dict[str, None]] = {}
-    fallbacks: dict[str, tuple[str, str]] = {}
-
-    def note(name: str, component: str, fallback: str = "none", inbox_path: str = "") -> None:
-        if component in on:
-            readers.setdefault(name, {})[component] = None
-            fallbacks.setdefault(name, (fallback if fallback != "inbox" or "inbox" in on else "none", inbox_path))
-
-    note(spec.stack.grafana.admin_password.secret, "grafana", "password")
-    for name, receiver in spec.receivers.items():
-        if receiver.slack:
-            note(receiver.slack.webhook.secret, "alertmanager", "inbox", f"slack/{name}")
-        if receiver.pagerduty:
-            note(receiver.pagerduty.key.secret, "alertmanager")
-        if receiver.teams:
-            note(receiver.teams.webhook.secret, "alertmanager", "inbox", f"teams/{name}")
-        if receiver.discord:
-            note(receiver.discord.webhook.secret, "alertmanager", "inbox", f"discord/{name}")
-        if receiver.telegram:
-            note(receiver.telegram.token.secret, "alertmanager")
-        if receiver.opsgenie:
-            note(receiver.opsgenie.key.secret, "alertmanager")
-        if receiver.webhook and not isinstance(receiver.webhook.url, str) and receiver.webhook.url:
-            note(receiver.webhook.url.secret, "alertmanager", "inbox", f"webhook/{name}")
-        if receiver.webhook and receiver.webhook.bearer:
-            note(receiver.webhook.bearer.secret, "alertmanager")
-    if spec.stack.smtp and spec.stack.smtp.password and any(receiver.email for receiver in spec.receivers.values()):
-        note(spec.stack.smtp.password.secret, "alertmanager")
-    for source in (*(service.metrics for service in spec.services.values()), *(target.metrics for target in spec.targets.values())):
-        for ref in metrics_secrets(source):
-            note(ref.secret, "prometheus")
-    return tuple(
-        Secret(name=name, components=tuple(who), fallback=fallbacks[name][0], inbox_path=fallbacks[name][1])  # type: ignore[arg-type]  # one of the literals above
-        for name, who in readers.items()
-    )

@@ -58,7 +58,7 @@ class Listener:
 
 def _handler(posts: dict[str, list[Any]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  # http.server's name for it
+        def do_POST(self) -> None:  # http.server's name for it
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             posts.setdefault(self.path, []).append(body)
             answer = b'{"ok": true, "result": {"message_id": 1, "chat": {"id": 1}}}'

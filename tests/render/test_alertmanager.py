@@ -17,7 +17,7 @@ from tests.render import messages
 STACKS = {"demo": stacks.demo_stack, "full": stacks.full_stack, "hostile": stacks.hostile_stack}
 STARTED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 FIRING, RESOLVED = "[FIRING:2]", "[RESOLVED:2]"
-NASTY = "<b>&amp;</b> <!channel> [x](http://evil.example) {{ .Nope }} *_`~|\\ \"q\" 日本 \u2028" + "long " * 800
+NASTY = '<b>&amp;</b> <!channel> [x](http://evil.example) {{ .Nope }} *_`~|\\ "q" 日本 \u2028' + "long " * 800
 
 
 def config_of(stack: Stack) -> Any:
@@ -54,7 +54,14 @@ def test_alerts_with_hostile_labels_find_their_route(tmp_path: Path) -> None:
     tools.write(tmp_path, alertmanager.render(stack, topology.compose(stack)))
     config = tmp_path / "alertmanager/alertmanager.yml"
     for number, text in enumerate(values):
-        said = tools.run(tools.program("amtool"), "config", "routes", "test", f"--config.file={config}", f"service={json.dumps(text, ensure_ascii=False)}")
+        said = tools.run(
+            tools.program("amtool"),
+            "config",
+            "routes",
+            "test",
+            f"--config.file={config}",
+            f"service={json.dumps(text, ensure_ascii=False)}",
+        )
         assert said.splitlines()[0] == f"r{number}", text
 
 
@@ -95,7 +102,9 @@ def test_no_secret_is_in_the_configuration_but_by_its_file() -> None:
 def test_mail_goes_to_the_inbox_while_there_is_no_mail_host() -> None:
     """Without a smarthost the inbox takes the mail, in plain text even if TLS is asked for; with one the user's wish holds."""
     stack = stacks.demo_stack(
-        receivers=(stacks.receiver("inbox", stacks.email(require_tls=True), stacks.email(smarthost="smtp.example.com:587", require_tls=True)),)
+        receivers=(
+            stacks.receiver("inbox", stacks.email(require_tls=True), stacks.email(smarthost="smtp.example.com:587", require_tls=True)),
+        )
     )
     first, second = config_of(stack)["receivers"][0]["email_configs"]
     assert (first["smarthost"], first["require_tls"]) == ("inbox:1025", False)
@@ -190,14 +199,19 @@ def _alert(region: str, *, resolved: bool = False) -> Mapping[str, Any]:
 def _hostile_alert() -> Mapping[str, Any]:
     return {
         "labels": {"alertname": "Hostile", "service": NASTY[:60], "severity": "warning", "path": 'a "b" + c&d\nnew'},
-        "annotations": {"summary": NASTY, "description": NASTY, "runbook_url": "javascript:alert(1)", "dashboard_url": "http://x.example/a|b>(c)"},
+        "annotations": {
+            "summary": NASTY,
+            "description": NASTY,
+            "runbook_url": "javascript:alert(1)",
+            "dashboard_url": "http://x.example/a|b>(c)",
+        },
         "startsAt": STARTED.isoformat(),
     }
 
 
 @pytest.mark.engine
 def test_slack_says_what_fires_and_where_to_look(sent: messages.Listener) -> None:
-    """A Slack message has a coloured title with status, count, severity and service, and for each alert its text, start, value and links."""
+    """A message has a coloured title with status, count, severity and service, and for each alert its text, start, value and links."""
     body = sent.post("/slack", FIRING)
     (attachment,) = body["attachments"]
     assert (body["channel"], body["username"]) == ("#ops", "specwatch")
@@ -209,7 +223,8 @@ def test_slack_says_what_fires_and_where_to_look(sent: messages.Listener) -> Non
     assert len(paragraphs) == 2
     lines = paragraphs[0].splitlines()
     assert lines[0] == "7.3% of the orders from eu failed in the last five minutes."
-    assert lines[1] == f"since <!date^{int(STARTED.timestamp())}^{{date_short_pretty}} {{time_secs}}|{STARTED:%Y-%m-%d %H:%M:%S} UTC> · value 0.073 · region eu"
+    started = f"<!date^{int(STARTED.timestamp())}^{{date_short_pretty}} {{time_secs}}|{STARTED:%Y-%m-%d %H:%M:%S} UTC>"
+    assert lines[1] == f"since {started} · value 0.073 · region eu"
     links = lines[2].split(" · ")
     assert links[0] == "<http://127.0.0.1:3001/d/svc-shop|Dashboard>"
     assert links[1] == "<https://runbooks.example.com/checkout?a=1&amp;b=2|Runbook>"
@@ -234,7 +249,13 @@ def test_a_mail_has_a_subject_a_text_and_a_page(sent: messages.Listener) -> None
     assert mail["Subject"] == "[FIRING:2] critical shop: Checkout fails"
     text, page = (_part(mail, kind) for kind in ("plain", "html"))
     for part in (text, page):
-        for said in ("Checkout fails", "7.3% of the orders from us", f"{STARTED:%Y-%m-%d %H:%M:%S} UTC", "0.073", "http://127.0.0.1:3001/d/svc-shop"):
+        for said in (
+            "Checkout fails",
+            "7.3% of the orders from us",
+            f"{STARTED:%Y-%m-%d %H:%M:%S} UTC",
+            "0.073",
+            "http://127.0.0.1:3001/d/svc-shop",
+        ):
             assert said in part
         assert "/#/silences/new?filter=%7Balertname%3D%22CheckoutFails%22%2C%20" in part
     assert "prefers-color-scheme: dark" in page
@@ -285,7 +306,10 @@ def test_hostile_text_is_escaped_for_where_it_stands(sent: messages.Listener) ->
     telegram = sent.post("/bot123:abc/sendMessage", "evil.example")["text"]
     assert "&lt;!channel&gt;" in telegram
     assert len(telegram) < 4096
-    for text in (sent.post("/discord", "evil.example")["embeds"][0]["description"], sent.post("/teams", "evil.example")["attachments"][0]["content"]["body"][1]["text"]):
+    for text in (
+        sent.post("/discord", "evil.example")["embeds"][0]["description"],
+        sent.post("/teams", "evil.example")["attachments"][0]["content"]["body"][1]["text"],
+    ):
         assert "\\[x\\](" in text
         assert "\\<!channel\\>" in text
         assert "http://x.example/a|b%28c%29" in text

@@ -46,12 +46,11 @@ class Child:
         self.due = 0.0
         self._restarts += 1
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        path = os.pathsep.join([*command.path, os.environ.get("PATH", _PATH)])
         try:
             self._process = subprocess.Popen(
                 command.argv,
                 cwd=command.cwd,
-                env={**inherited, "PATH": path, **command.env, **env},
+                env={**inherited, "PATH": search_path(command.path), **command.env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -122,6 +121,11 @@ class Child:
         self.reason = reason
         self.due = time.monotonic() + self._delay
         self._delay = min(self._delay * 2, LAST_DELAY_SECONDS)
+
+
+def search_path(first: tuple[str, ...]) -> str:
+    """Return the PATH of a command whose own folders come `first`."""
+    return os.pathsep.join([*first, os.environ.get("PATH", _PATH)])
 
 
 def die_with_parent(libc: ctypes.CDLL, number: int, parent: int) -> None:

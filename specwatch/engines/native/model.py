@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from specwatch.engines.values import Off, Substituted
+from specwatch.render.secrets import SecretCopy
 
 # The supervisor puts this into its children's environment, so that what a killed supervisor left behind is found again.
 MARK: Final = "SPECWATCH_NATIVE_RUN"
@@ -43,19 +44,11 @@ class Command(Struct, frozen=True, kw_only=True):
         return all(getattr(self, name) == getattr(other, name) for name in ("argv", "cwd", "env", "path", "fingerprint"))
 
 
-class SecretText(Struct, frozen=True, kw_only=True):
-    """One secret file of a component: the project's own secret `name`, or `fallback` ("" with `password`: a random one is made)."""
-
-    name: str
-    component: str
-    fallback: str
-    password: bool
-
-
 class Plan(Struct, frozen=True, kw_only=True):
     """All that the native runtime needs: what runs, with which files and secrets, and what stays off.
 
-    `project` and `folder` (the run folder) are absolute. `files` are relative to the run folder's config/.
+    `project` and `folder` (the run folder) are absolute. `files` are relative to the run folder's config/,
+    and so are `links`, symbolic links to folders of the user's.
     """
 
     project: str
@@ -64,7 +57,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     off: tuple[Off, ...]
     substituted: tuple[Substituted, ...]
     files: Mapping[str, str]
-    secrets: tuple[SecretText, ...]
+    links: Mapping[str, str]
+    secrets: tuple[SecretCopy, ...]
 
 
 class Saved(Struct, frozen=True, kw_only=True):

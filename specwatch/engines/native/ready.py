@@ -18,7 +18,7 @@ LOG_LINES: Final = 10
 _RESTARTS: Final = 5
 _POLL_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 2.0
-_TELL_SECONDS: Final = 2.0
+TELL_SECONDS: Final = 2.0
 
 
 def answers(command: Command) -> bool:
@@ -58,7 +58,7 @@ def wait(folder: RunFolder, commands: Iterable[Command], report: Report, limit_s
             elif seconds > limit_seconds:
                 raise failure(folder, name, f"not ready after {limit_seconds:.0f} s" + (f" ({command.ready})" if command.ready else ""))
         if pending:
-            if time.monotonic() - told > _TELL_SECONDS:
+            if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 report(Waiting(tuple(pending), seconds))
             time.sleep(_POLL_SECONDS)

@@ -187,11 +187,14 @@ def main(arguments: list[str]) -> int:
         os._exit(0)
     else:
         os.setsid()
-    with folder.lock.open("w") as lock:
+    with folder.lock.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 3
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         Supervisor(folder).run()
     return 0
 
