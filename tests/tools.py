@@ -20,7 +20,7 @@ def program(*names: str) -> str:
     """Return the path of the first of the programs that is to be had, or skip the test with the reason."""
     path = f"{os.environ.get('PATH', '')}:{cache_folder() / 'bin'}"
     found = [where for name in names if (where := shutil.which(name, path=path))]
-    return found[0] if found else pytest.skip(f"{' or '.join(names)} is not installed: scripts/engines gets it")
+    return found[0] if found else pytest.skip(f"{' or '.join(names)} is not on PATH or in the cache that scripts/engines fills")
 
 
 def run(*command: str | Path) -> str:

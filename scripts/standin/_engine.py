@@ -1,7 +1,7 @@
 """A Docker Engine of one's own in a folder: its data, its socket, its containerd; nothing outside is changed.
 
 It writes no packet filter rules (`--iptables=false`): ports are published by docker-proxy alone, which is enough for 127.0.0.1,
-and containers of one network reach each other and the host. What they do not reach is the outside, so `docker build` needs `--network host`.
+and containers of one network reach each other and the host. The outside they do not reach: `docker build` needs `--network host`.
 """
 
 from __future__ import annotations

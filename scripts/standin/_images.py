@@ -1,4 +1,4 @@
-"""Stand-ins for the images that a compose file names: read the names, make the tars, import them under the very tags, say what they hold."""
+"""Stand-ins for the images that a compose file names, under the very tags: which are wanted, making them, what they hold."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ class Docker:
         Raises:
             StandInFailed: it left with another code than 0.
         """
-        done = subprocess.run(
-            ["docker", "--host", self.socket, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+        command = ["docker", "--host", self.socket, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise StandInFailed(f"`docker {' '.join(words[:3])} …` left with {done.returncode}:\n{done.stderr.strip()[-3000:]}")
         return done.stdout
@@ -119,7 +118,7 @@ def make(docker: Docker, image: str, recipe: Recipe, have: Mapping[str, tuple[Pa
     Raises:
         StandInFailed: a program that it must hold is not on this machine.
     """
-    missing = [name for name in (*recipe.programs, *(["busybox"] if recipe.shell else [])) if name not in have]
+    missing = [name for name in (*recipe.programs, *(["busybox"] if recipe.tools else [])) if name not in have]
     if missing:
         raise StandInFailed(f"{image} needs {', '.join(missing)}: run `scripts/engines/get`")
     tree = _rootfs.tree_of(recipe, image, {name: path for name, (path, _) in have.items()})

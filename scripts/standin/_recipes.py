@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Recipe:
     """One image: where the real programs go (`programs`, name → path in the image) or, where there are none, what is pretended.
 
-    `shell` is what the official image has to run commands with ("", "busybox", "bash"); `folders` are path → owner's uid;
+    `tools` is what the official image has to run commands with ("", "busybox", "bash"); `folders` are path → owner's uid;
     `ports` are those on which a placeholder answers 200; `health` is path → script of the official health check's program.
     """
 
@@ -18,7 +18,7 @@ class Recipe:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...] = ()
     workdir: str = "/"
-    shell: str = "busybox"
+    tools: str = "busybox"
     programs: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, int] = field(default_factory=dict)
     trees: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ RECIPES: Mapping[str, Recipe] = {
         user="10001",
         entrypoint=("/usr/bin/loki",),
         command=("-config.file=/etc/loki/local-config.yaml",),
-        shell="",
+        tools="",
         programs={"loki": "/usr/bin/loki"},
         folders={"/loki": 10001, "/etc/loki": 0},
     ),
@@ -70,13 +70,13 @@ RECIPES: Mapping[str, Recipe] = {
         user="10001:10001",
         entrypoint=("/otelcol-contrib",),
         command=("--config", "/etc/otelcol-contrib/config.yaml"),
-        shell="",
+        tools="",
         programs={"otelcol": "/otelcol-contrib"},
         folders={"/etc/otelcol-contrib": 0},
     ),
-    "grafana/promtail": Recipe(user="", entrypoint=("/usr/bin/promtail",), shell="bash", folders={"/etc/promtail": 0}, ports=(9080,)),
+    "grafana/promtail": Recipe(user="", entrypoint=("/usr/bin/promtail",), tools="bash", folders={"/etc/promtail": 0}, ports=(9080,)),
     "grafana/alloy": Recipe(
-        user="", entrypoint=("/bin/alloy",), shell="bash", folders={"/var/lib/alloy/data": 473, "/etc/alloy": 0}, ports=(12345,)
+        user="", entrypoint=("/bin/alloy",), tools="bash", folders={"/var/lib/alloy/data": 473, "/etc/alloy": 0}, ports=(12345,)
     ),
     "grafana/tempo": Recipe(
         user="10001:10001",
@@ -89,7 +89,7 @@ RECIPES: Mapping[str, Recipe] = {
         user="472",
         entrypoint=("/run.sh",),
         workdir="/usr/share/grafana",
-        shell="bash",
+        tools="bash",
         folders={"/var/lib/grafana": 472, "/etc/grafana/provisioning": 472, "/usr/share/grafana": 0},
         ports=(3000,),
     ),
@@ -108,7 +108,7 @@ RECIPES: Mapping[str, Recipe] = {
 ALIASES: Mapping[str, str] = {"specwatch/fluentd": "fluent/fluentd"}
 
 PYTHON_SUITE = "trixie"
-PYTHON_PACKAGES = ("python3", "python3-venv", "python3-pip", "ca-certificates")
+PYTHON_PACKAGES = ("base-files", "coreutils", "dash", "python3", "python3-venv", "python3-pip", "ca-certificates")
 
 
 def recipe_for(image: str) -> Recipe | None:

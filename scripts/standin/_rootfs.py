@@ -158,11 +158,11 @@ def tree_of(recipe: Recipe, image: str, programs: Mapping[str, Path]) -> Tree:
     for folder in recipe.trees:
         if Path(folder).is_dir():
             tree.put_tree(Path(folder))
-    if recipe.shell == "bash":
+    if recipe.tools == "bash":
         tree.put_program(Path("/bin/bash"), "/bin/bash")
     if recipe.is_placeholder:
         _put_placeholder(tree, recipe, image)
-    if recipe.shell:
+    if recipe.tools:
         _put_busybox(tree, programs["busybox"])
     return tree
 
@@ -170,11 +170,9 @@ def tree_of(recipe: Recipe, image: str, programs: Mapping[str, Path]) -> Tree:
 def _put_placeholder(tree: Tree, recipe: Recipe, image: str) -> None:
     """Adds a server that answers every request on the image's ports with 200, and the program that its health check calls."""
     said = f"stand-in for {image}: a placeholder that answers health checks; the real program could not be had"
-    answer = (
-        "while read -r line && [ ${#line} -gt 1 ]; do :; done\n"
-        'body="specwatch_standin 1"\n'
-        'printf "HTTP/1.0 200 OK\\r\\nContent-Type: text/plain; version=0.0.4\\r\\nContent-Length: %d\\r\\n\\r\\n%s\\n" $((${#body} + 1)) "$body"\n'
-    )
+    head = r"HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 19\r\n\r\n"
+    # The request is read to its empty line first, or the client's connection would be reset.
+    answer = f"while read -r line && [ ${{#line}} -gt 1 ]; do :; done\nprintf '{head}specwatch_standin 1'\n"
     tree.put("/standin/answer", Entry(text=f"#!/bin/sh\n{answer}"))
     listen = "".join(f"/bin/nc -ll -p {port} -e /standin/answer &\n" for port in recipe.ports)
     # The shell is process 1: it must end its children itself when the container is stopped.
@@ -195,6 +193,9 @@ def write_python(target: Path) -> None:
     for path in ("/usr/local/bin/python", "/usr/local/bin/python3"):
         tree.put(path, Entry(link="/usr/bin/python3"))
     tree.put("/root", Entry(mode=0o700))
+    # Debian's packages hold these links no more: they are made when a system is set up, which unpacking alone does not.
+    for name in ("bin", "sbin", "lib", "lib64"):
+        tree.put(f"/{name}", Entry(link=f"usr/{name}"))
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         base = Path(folder) / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PYTHON_PACKAGES)}", PYTHON_SUITE, str(base)]

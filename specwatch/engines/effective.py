@@ -23,6 +23,16 @@ _HIDDEN: Final = "<secret>"
 _MOST: Final = 5
 
 
+def differences(name: str, url: str, folder: str, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what differs between the component at `url` (ending in "/") and its rendered files; nothing for one that cannot be asked.
+
+    `folder` is its config folder as it sees it, `files` the rendered ones by their paths ("prometheus/…").
+    """
+    if name == "prometheus":
+        return prometheus(url, folder, files)
+    return alertmanager(url, files["alertmanager/alertmanager.yml"]) if name == "alertmanager" else ()
+
+
 def prometheus(url: str, folder: str, files: Mapping[str, str]) -> tuple[str, ...]:
     """Return what differs between Prometheus at `url` (ending in "/") and its rendered files, nothing when all is in force.
 
@@ -32,8 +42,8 @@ def prometheus(url: str, folder: str, files: Mapping[str, str]) -> tuple[str, ..
     answer = ask(f"{url}api/v1/status/config")
     if not answer.ok:
         return (f"Prometheus does not tell its configuration: {answer.text.strip() or answer.status}",)
-    running = yaml.load(msgspec.json.decode(answer.text)["data"]["yaml"], _LOADER)
-    wanted = yaml.load(files["prometheus/prometheus.yml"], _LOADER)
+    running = _parsed(msgspec.json.decode(answer.text)["data"]["yaml"])
+    wanted = _parsed(files["prometheus/prometheus.yml"])
     answer = ask(f"{url}api/v1/rules")
     if not answer.ok:
         return (f"Prometheus does not tell its rules: {answer.text.strip() or answer.status}",)
@@ -51,11 +61,12 @@ def alertmanager(url: str, text: str) -> tuple[str, ...]:
     answer = ask(f"{url}api/v2/status")
     if not answer.ok:
         return (f"Alertmanager does not tell its configuration: {answer.text.strip() or answer.status}",)
-    running = yaml.load(msgspec.json.decode(answer.text)["config"]["original"], _LOADER)
-    return tuple(_missing(yaml.load(text, _LOADER), running, "alertmanager.yml"))[:_MOST]
+    running = _parsed(msgspec.json.decode(answer.text)["config"]["original"])
+    return tuple(_missing(_parsed(text), running, "alertmanager.yml"))[:_MOST]
 
 
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def _missing(wanted: object, running: object, place: str) -> list[str]:
@@ -77,7 +88,7 @@ def _missing(wanted: object, running: object, place: str) -> list[str]:
 
 
 def _same(wanted: object, running: object) -> bool:
-    if wanted == running or running == _HIDDEN:
+    if running in (wanted, _HIDDEN):
         return True
     a, b = str(wanted), str(running)
     # A relative path comes back joined to the folder of the configuration, a duration in its shortest notation.
@@ -113,7 +124,7 @@ def _rules(files: Mapping[str, str], groups: Sequence[Mapping[str, Any]]) -> lis
     found: list[str] = []
     wanted_groups = set()
     for file, text in files.items():
-        for group in (yaml.load(text, _LOADER) or {}).get("groups") or ():
+        for group in (_parsed(text) or {}).get("groups") or ():
             wanted_groups.add((file, group["name"]))
             rules = running.get((file, group["name"]), ())
             for wanted, there in zip_longest(group.get("rules") or (), rules):

@@ -59,16 +59,24 @@ def ports(spec: Spec, on: tuple[str, ...], faults: Faults) -> Mapping[str, int]:
     chosen: Mapping[str, int] = {str(name): port for name, port in spec.stack.ports.items()}
     found = {component.name: chosen.get(component.name, component.host_port or component.port) for component in parts.COMPONENTS}
     found |= {name: chosen.get(name, port) for name, port in _EXTRA_PORTS.items()}
-    published = {found[name]: f"the component {name}" for name in on if name in PUBLISHED}
-    for name in (*on, "inbox-smtp"):
-        if name in chosen and name in PUBLISHED and published[found[name]] != f"the component {name}":
-            faults.add(("stack", "ports", name), f"port {found[name]} is {published[found[name]]}'s already; choose another")
+    published: dict[int, str] = {}
+    for name in _published(on):
+        port = found[name]
+        if port in published:
+            faults.add(("stack", "ports", name), f"port {port} is {published[port]}'s already; choose another")
+        published.setdefault(port, f"the component {name}")
     for name, service in spec.services.items():
         for index, port in enumerate(service.run.publish if service.run else ()):
             if port in published:
                 faults.add(("services", name, "run", "publish", index), f"port {port} is {published[port]}'s already; choose another")
             published[port] = f"the service {name}"
     return found
+
+
+def _published(on: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the components and extra endpoints whose ports a compose file publishes."""
+    extras = {"inbox": ("inbox-smtp",), "tempo": ("otlp-grpc", "otlp-http")}
+    return (*(name for name in on if name in PUBLISHED), *(extra for name in on for extra in extras.get(name, ())))
 
 
 def retention(stack: StackSpec, faults: Faults) -> Retention:

@@ -5,6 +5,7 @@ import yaml
 
 from specwatch import topology
 from specwatch.render import blackbox, prometheus
+from specwatch.stack import Stack
 from tests import goldens, stacks, tools
 
 
@@ -16,7 +17,7 @@ def test_the_full_stack_reads_as_its_golden() -> None:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("stack", [stacks.demo_stack(), stacks.full_stack()], ids=["demo", "full"])
-def test_the_exporter_accepts_what_is_rendered(stack: stacks.Stack, tmp_path: Path) -> None:
+def test_the_exporter_accepts_what_is_rendered(stack: Stack, tmp_path: Path) -> None:
     """The blackbox exporter's own check takes the file."""
     tools.write(tmp_path, blackbox.render(stack, topology.compose(stack)))
     program = tools.program("blackbox_exporter", "prometheus-blackbox-exporter")

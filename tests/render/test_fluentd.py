@@ -59,7 +59,7 @@ def test_a_value_never_leaves_its_place(value: str) -> None:
 @pytest.mark.parametrize(("name", "argument", "parameters", "why"), UNSAFE, ids=[case[-1] for case in UNSAFE])
 def test_what_cannot_be_written_safely_is_refused(name: str, argument: str, parameters: dict[str, str], why: str) -> None:
     """What the format has no escape for raises, and is never written."""
-    with pytest.raises(ValueError, match="cannot be written in Fluentd|cannot be written as"):
+    with pytest.raises(ValueError, match="cannot be written"):
         dump((Section(name=name, argument=argument, parameters=parameters),))
     assert why
 

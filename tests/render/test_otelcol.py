@@ -15,7 +15,8 @@ from tests import goldens, stacks
 from tests.render.logship import Line, RealLoki, arrive, as_docker, compose_like, corpus, running, running_loki, services, with_docker_files
 from tests.tools import free_port, program, run, wait_for, write
 
-HOSTILE_PATHS = tuple(f"/var/log/{text}/*.log" for text in stacks.HOSTILE)
+# Text with characters that mean something in a glob may be a broken glob, which the collector refuses.
+HOSTILE_PATHS = tuple(f"/var/log/{text}/*.log" for text in stacks.HOSTILE if not set("[]{}\\*") & set(text))
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ class Child:
             return -1
         handle = os.dup(output.fileno())
         output.close()
-        os.set_blocking(handle, False)  # noqa: FBT003  # the standard library's signature
+        os.set_blocking(handle, False)
         return handle
 
     def reap(self) -> bool:

@@ -8,8 +8,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from specwatch.engines.values import Off, Substituted
-from specwatch.render.secrets import SecretCopy
+from specwatch.engines.values import Off
 
 # The supervisor puts this into its children's environment, so that what a killed supervisor left behind is found again.
 MARK: Final = "SPECWATCH_NATIVE_RUN"
@@ -42,23 +41,6 @@ class Command(Struct, frozen=True, kw_only=True):
     def same_process(self, other: "Command") -> bool:
         """Return whether a process started for `self` can serve as one for `other`."""
         return all(getattr(self, name) == getattr(other, name) for name in ("argv", "cwd", "env", "path", "fingerprint"))
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """All that the native runtime needs: what runs, with which files and secrets, and what stays off.
-
-    `project` and `folder` (the run folder) are absolute. `files` are relative to the run folder's config/,
-    and so are `links`, symbolic links to folders of the user's.
-    """
-
-    project: str
-    folder: str
-    commands: tuple[Command, ...]
-    off: tuple[Off, ...]
-    substituted: tuple[Substituted, ...]
-    files: Mapping[str, str]
-    links: Mapping[str, str]
-    secrets: tuple[SecretCopy, ...]
 
 
 class Saved(Struct, frozen=True, kw_only=True):

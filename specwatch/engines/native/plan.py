@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from specwatch import topology
 from specwatch.components import BY_NAME
 from specwatch.engines import programs
 from specwatch.engines.native.child import search_path
-from specwatch.engines.native.model import Command, Plan, RunFolder, run_folder
+from specwatch.engines.native.model import Command, RunFolder, run_folder
 from specwatch.engines.native.parts import PARTS, SERVICE_WAVE
 from specwatch.engines.programs import Found
 from specwatch.engines.values import Off, Substituted
 from specwatch.render import alertmanager, blackbox, fluentd, grafana, inbox, loki, otelcol, prometheus, promtail, render, secrets, tempo
 from specwatch.render.environment import service_environment
+from specwatch.render.secrets import SecretCopy
 from specwatch.stack import Run, Service, Stack
 from specwatch.topology import Topology
 from specwatch.write import compare
@@ -48,6 +50,23 @@ _PORTS: Final = {
     "inbox": {"inbox-smtp": 1025},
 }
 _OWN_SUFFIXES: Final = (".yml", ".yaml", ".tmpl")
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """All that the native runtime needs: what runs, with which files and secrets, and what stays off.
+
+    `project` and `folder` (the run folder) are absolute. `files` are relative to the run folder's config/,
+    and so are `links`, symbolic links to folders of the user's.
+    """
+
+    project: str
+    folder: str
+    commands: tuple[Command, ...]
+    off: tuple[Off, ...]
+    substituted: tuple[Substituted, ...]
+    files: Mapping[str, str]
+    links: Mapping[str, str]
+    secrets: tuple[SecretCopy, ...]
 
 
 def plan(stack: Stack, project: Path, only: tuple[str, ...] = ()) -> Plan:

@@ -87,7 +87,7 @@ def _holder(sockets: frozenset[str]) -> Owner:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if any(os.readlink(handle) in sockets for handle in (entry / "fd").iterdir()):
+                if any(str(handle.readlink()) in sockets for handle in (entry / "fd").iterdir()):
                     return Owner(int(entry.name), (entry / "comm").read_text().strip())
     return Owner(0, "")
 

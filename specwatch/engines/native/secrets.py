@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from specwatch.engines.errors import FolderError
-from specwatch.engines.native.model import Plan, RunFolder, replace
+from specwatch.engines.native.model import RunFolder, replace
 from specwatch.names import SECRETS_FOLDER
 
 _ALPHABET: Final = string.ascii_letters + string.digits

@@ -26,6 +26,7 @@ from specwatch.engines.native.model import MARK, Command, RunFolder, Saved, Stat
 
 STOP_SECONDS: Final = 10.0
 _CHUNK_BYTES: Final = 1 << 16
+_LOCK_SECONDS: Final = 3.0
 _IDLE_SECONDS: Final = 60.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -47,8 +48,8 @@ class Supervisor:
     def run(self) -> None:
         """Serve until told to stop."""
         reader, writer = os.pipe()
-        os.set_blocking(reader, False)  # noqa: FBT003  # the standard library's signature
-        os.set_blocking(writer, False)  # noqa: FBT003  # the standard library's signature
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer)
         for number in _SIGNALS:
             signal.signal(number, lambda *_: None)
@@ -116,7 +117,7 @@ class Supervisor:
         output = child.launch({MARK: run}, self._pid)
         if output >= 0:
             self._selector.register(output, selectors.EVENT_READ, self._relay(child.log))
-        self._say(f"{child.command.name}: {child.reason or f'pid {child.pid}'}")
+        self._say(f"{child.command.name}: {f'pid {child.pid}' if child.pid else child.reason}")
 
     def _relay(self, log: LogFile) -> Callable[[int], None]:
         def relay(handle: int) -> None:
@@ -161,7 +162,7 @@ class Supervisor:
 
     def _guard(self) -> None:
         """Leave a process behind that ends what a killed supervisor's children left: their own children outlive them."""
-        reader, writer = os.pipe()
+        reader, _writer = os.pipe()
         if os.fork():
             os.close(reader)  # the write end stays open, in this process alone, until it ends
             return
@@ -188,15 +189,27 @@ def main(arguments: list[str]) -> int:
     else:
         os.setsid()
     with folder.lock.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock.fileno()):
             return 3
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()} {processes.start_time(os.getpid())}")
         lock.flush()
         Supervisor(folder).run()
     return 0
+
+
+def _locked(handle: int) -> bool:
+    # Whoever asks whether a supervisor is there holds the lock for a moment, too.
+    limit = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 if __name__ == "__main__":
