@@ -205,3 +205,10 @@ ComponentName = Literal[
 INBOX_SMTP_PORT: Final = 1025
 OTLP_GRPC_PORT: Final = 4317
 OTLP_HTTP_PORT: Final = 4318
+# What a compose file publishes on the host: each component's endpoints, by the name under which the spec's `ports` knows them, and the
+# port in the container. The other components talk only among themselves.
+PUBLISHED: Final = {
+    **{component.name: {component.name: component.port} for component in (PROMETHEUS, ALERTMANAGER, LOKI, FLUENTD, GRAFANA)},
+    "inbox": {"inbox": INBOX.port, "inbox-smtp": INBOX_SMTP_PORT},
+    "tempo": {"otlp-grpc": OTLP_GRPC_PORT, "otlp-http": OTLP_HTTP_PORT},
+}

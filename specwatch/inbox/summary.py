@@ -87,8 +87,9 @@ def links_in(*texts: str) -> list[Link]:
 
 
 def without_slack_markup(text: str) -> str:
-    """Return Slack text with ``<url|title>`` as its title, bold and code unmarked, the three escaped characters restored."""
+    """Return Slack text with ``<url|title>`` as its title, dates as their fallback, bold and code unmarked, the three escaped characters restored."""
     text = re.sub(r"<(https?://[^\s<>|]+)(?:\|([^<>]*))?>", lambda match: match[2] or match[1], text)
+    text = re.sub(r"<!date\^[^<>|]*\|([^<>]*)>", r"\1", text)
     text = re.sub(r"<!(here|channel|everyone)(?:\|[^<>]*)?>", r"@\1", text)
     text = re.sub(r"(?<![\w*`])([*`])(?! )([^*`\n]+)(?<! )\1(?![\w*`])", r"\2", text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from specwatch import names
-from specwatch.components import BY_NAME, INBOX_SMTP_PORT, OTLP_GRPC_PORT, OTLP_HTTP_PORT
+from specwatch.components import BY_NAME, PUBLISHED
 from specwatch.render import (
     _containers,
     alertmanager,
@@ -175,13 +175,7 @@ def _needed(stack: Stack, name: str) -> bool:
 
 def _ports(stack: Stack, name: str) -> list[str]:
     """Return what the host reaches; components that only the stack itself talks to are not published."""
-    otlp = {"otlp-grpc": OTLP_GRPC_PORT, "otlp-http": OTLP_HTTP_PORT}
-    endpoints = {
-        **{each: {each: BY_NAME[each].port} for each in ("prometheus", "alertmanager", "loki", "fluentd", "grafana")},
-        "inbox": {"inbox": BY_NAME["inbox"].port, "inbox-smtp": INBOX_SMTP_PORT},
-        "tempo": otlp,
-    }
-    return [_published(stack, stack.ports[key], port) for key, port in endpoints.get(name, {}).items()]
+    return [_published(stack, stack.ports[key], port) for key, port in PUBLISHED.get(name, {}).items()]
 
 
 def _published(stack: Stack, host: int, container: int) -> str:

@@ -22,8 +22,6 @@ _EXTRA_PORTS: Mapping[str, int] = {
 }
 # Where a component's own metrics are, when not at its main port.
 _METRICS_ENDPOINTS: Mapping[str, str] = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
-# Components that a compose file publishes on the host; the rest talk among themselves.
-PUBLISHED = ("prometheus", "alertmanager", "loki", "fluentd", "grafana", "inbox")
 
 
 def components(spec: Spec) -> tuple[str, ...]:
@@ -60,7 +58,7 @@ def ports(spec: Spec, on: tuple[str, ...], faults: Faults) -> Mapping[str, int]:
     found = {component.name: chosen.get(component.name, component.host_port or component.port) for component in parts.COMPONENTS}
     found |= {name: chosen.get(name, port) for name, port in _EXTRA_PORTS.items()}
     published: dict[int, str] = {}
-    for name in _published(on):
+    for name in (endpoint for component in on for endpoint in parts.PUBLISHED.get(component, ())):
         port = found[name]
         if port in published:
             faults.add(("stack", "ports", name), f"port {port} is {published[port]}'s already; choose another")
@@ -71,12 +69,6 @@ def ports(spec: Spec, on: tuple[str, ...], faults: Faults) -> Mapping[str, int]:
                 faults.add(("services", name, "run", "publish", index), f"port {port} is {published[port]}'s already; choose another")
             published[port] = f"the service {name}"
     return found
-
-
-def _published(on: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the components and extra endpoints whose ports a compose file publishes."""
-    extras = {"inbox": ("inbox-smtp",), "tempo": ("otlp-grpc", "otlp-http")}
-    return (*(name for name in on if name in PUBLISHED), *(extra for name in on for extra in extras.get(name, ())))
 
 
 def retention(stack: StackSpec, faults: Faults) -> Retention:
