@@ -108,6 +108,15 @@ def _changes(recipe: Recipe, key: str) -> list[str]:
     return [word for line in lines for word in ("--change", line)]
 
 
+def _tar(name: str, key: str) -> Path:
+    """Returns where the tar is kept; those of the same name that were made from something else are removed."""
+    tar = cache_folder() / f"{name}-{key}.tar"
+    for other in tar.parent.glob(f"{name}-{'?' * len(key)}.tar"):
+        if other != tar:
+            other.unlink(missing_ok=True)
+    return tar
+
+
 def _import(docker: Docker, image: str, tar: Path, changes: Iterable[str]) -> None:
     docker.run("import", *changes, str(tar), image)
 
@@ -126,7 +135,7 @@ def make(docker: Docker, image: str, recipe: Recipe, have: Mapping[str, tuple[Pa
     holds = ", ".join(f"{name} {have[name][1]}" for name in recipe.programs) or "PLACEHOLDER: answers health checks only"
     if docker.key_of(image) == key:
         return Made(image, holds, new=False)
-    tar = cache_folder() / f"{re.sub(r'[^a-z0-9]+', '-', image.lower())}-{key}.tar"
+    tar = _tar(re.sub(r"[^a-z0-9]+", "-", image.lower()), key)
     if not tar.exists():
         tree.write(tar)
     _import(docker, image, tar, _changes(recipe, key))
@@ -143,7 +152,7 @@ def make_python(docker: Docker, image: str) -> Made:
     holds = f"Python of Debian {PYTHON_SUITE} with venv and pip"
     if docker.key_of(image) == key:
         return Made(image, holds, new=False)
-    tar = cache_folder() / f"python-{key}.tar"
+    tar = _tar("python", key)
     if not tar.exists():
         try:
             _rootfs.write_python(tar)

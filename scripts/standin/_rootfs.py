@@ -170,9 +170,9 @@ def tree_of(recipe: Recipe, image: str, programs: Mapping[str, Path]) -> Tree:
 def _put_placeholder(tree: Tree, recipe: Recipe, image: str) -> None:
     """Adds a server that answers every request on the image's ports with 200, and the program that its health check calls."""
     said = f"stand-in for {image}: a placeholder that answers health checks; the real program could not be had"
-    head = r"HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 19\r\n\r\n"
+    head = r"HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 20\r\n\r\n"
     # The request is read to its empty line first, or the client's connection would be reset.
-    answer = f"while read -r line && [ ${{#line}} -gt 1 ]; do :; done\nprintf '{head}specwatch_standin 1'\n"
+    answer = f"while read -r line && [ ${{#line}} -gt 1 ]; do :; done\nprintf '{head}specwatch_standin 1\\n'\n"
     tree.put("/standin/answer", Entry(text=f"#!/bin/sh\n{answer}"))
     listen = "".join(f"/bin/nc -ll -p {port} -e /standin/answer &\n" for port in recipe.ports)
     # The shell is process 1: it must end its children itself when the container is stopped.

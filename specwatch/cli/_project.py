@@ -68,3 +68,12 @@ def project_options(command: Command) -> Command:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+runtime_option = click.option(
+    "--runtime",
+    "preference",
+    type=click.Choice(["auto", "compose", "native"]),
+    default="auto",
+    show_default=True,
+    envvar="SPECWATCH_RUNTIME",
+    help="What runs the stack.",
+)

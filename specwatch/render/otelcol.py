@@ -50,7 +50,7 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
     receivers = _receivers(pipelines(stack, topology), topology)
     config: dict[str, object] = {
         "extensions": {
-            "health_check": {"endpoint": f"{host}:{_port(stack, topology, 'otelcol-health', HEALTH_PORT)}"},
+            "health_check": {"endpoint": f"{host}:{stack.ports.get('otelcol-health', HEALTH_PORT)}"},
             "file_storage": {"directory": topology.data["otelcol"], "create_directory": True, "recreate": True},
         },
         "receivers": receivers,
@@ -66,7 +66,7 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
             },
         },
         "exporters": {"otlp_http": _exporter(topology)},
-        "service": _service(host, _port(stack, topology, "otelcol-metrics", METRICS_PORT), tuple(receivers)),
+        "service": _service(host, stack.ports.get("otelcol-metrics", METRICS_PORT), tuple(receivers)),
     }
     return {"otelcol/otelcol.yml": dump_yaml(_escaped(config), header(stack))}
 
@@ -74,10 +74,6 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
 def arguments(stack: Stack, topology: Topology) -> tuple[str, ...]:  # noqa: ARG001  # every renderer's signature
     """Return the command line without the program's name."""
     return (f"--config={topology.config['otelcol']}/otelcol.yml",)
-
-
-def _port(stack: Stack, topology: Topology, name: str, default: int) -> int:
-    return stack.ports.get(name, default) if topology.runtime == "native" else default
 
 
 def _receivers(found: tuple[Pipeline, ...], topology: Topology) -> dict[str, object]:
@@ -124,7 +120,7 @@ def _docker_operators(services: Mapping[Format, tuple[str, ...]]) -> list[Operat
         # A line that cannot be read is no line of a chosen container.
         {"type": "json_parser", "parse_from": "body", "parse_to": "attributes", "on_error": "drop_quiet"},
         {"type": "filter", "expr": f"attributes.attrs == nil || {label} == nil"},
-        {"type": "time_parser", "parse_from": "attributes.time", "layout_type": "gotime", "layout": _GO_LAYOUT, "on_error": "send_quiet"},
+        _time_parser("", "gotime", _RFC_3339),
         {"type": "move", "from": "attributes.log", "to": "body"},
         # Docker cuts a line at 16 KiB; only the last piece ends with a newline.
         {
@@ -175,7 +171,7 @@ def _operators(format_: Format, condition: str) -> list[Operator]:
     ]
 
 
-def _picked(name: str, keys: tuple[str, ...], expression: str = "string(found)") -> Operator:
+def _picked(name: str, keys: tuple[str, ...], expression: str = 'type(found) == "string" ? found : string(found)') -> Operator:
     """Return the operator that copies the first of the JSON line's `keys` that is there, as text made by `expression`."""
     first = " ?? ".join(f"attributes.found?.{key}" for key in keys)
     return {"type": "add", "field": f"attributes.{name}", "if": f"({first}) != nil", "value": f"EXPR(let found = {first}; {expression})"}
@@ -187,52 +183,48 @@ def _when(*conditions: str) -> dict[str, str]:
     return {"if": wanted} if wanted else {}
 
 
-_GO_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
-
-
-# Seconds or milliseconds since 1970 in this century, as a number or as text; anything else stays as it is.
+# Seconds or milliseconds since 1970 in this century, as a number or as text, become microseconds; anything else stays as it is.
 _EPOCH_AS_MICROSECONDS: Final = (
+    'if type(found) == "string" && found startsWith "2" { found } else { '
     'let number = type(found) == "float" ? found : string(found) matches "^1[0-9]{9}([0-9]{3})?([.][0-9]+)?$" ? float(found) : 0.0; '
     "number >= 1e12 && number < 2e12 ? string(int(round(number * 1e3))) : "
-    "number >= 1e9 && number < 2e9 ? string(int(round(number * 1e6))) : string(found)"
+    "number >= 1e9 && number < 2e9 ? string(int(round(number * 1e6))) : string(found) }"
+)
+_RFC_3339: Final = "2006-01-02T15:04:05Z07:00"
+# Looked at without a regular expression: nearly every line has such a time.
+_IS_RFC_3339: Final = (
+    'len(t) > 19 && t[10:11] == "T" && (t endsWith "Z" || t[len(t)-3:len(t)-2] == ":" && t[len(t)-6:len(t)-5] in ["+", "-"])'
+)
+# A space between date and time becomes T, a zone gets its colon, no zone means UTC.
+_DATE_AS_RFC_3339: Final = (
+    'let t = attributes.time; let zone = t matches "(Z|[+-][0-9]{2}:?[0-9]{2})$" && len(t) > 19; '
+    'let plain = zone && t matches "[+-][0-9]{4}$"; '
+    't[:10] + "T" + (plain ? t[11:len(t)-2] + ":" + t[len(t)-2:] : zone ? t[11:] : t[11:] + "Z")'
 )
 
 
 def _closing_operators() -> list[Operator]:
+    """Return the operators that set the level and the line's own time, and keep only the metadata."""
+    odd = f'let t = attributes.time ?? ""; !({_IS_RFC_3339}) && t matches {quoted(_DATE)}'
     return [
         {"type": "add", "field": "resource.level", "value": f"EXPR({_level()})"},
-        {"type": "add", "field": "attributes.time", "if": _matches("time", _DATE), "value": f"EXPR({_DATE_AS_RFC_3339})"},
-        {
-            "type": "time_parser",
-            "if": _matches("time", _DATE),
-            "parse_from": "attributes.time",
-            "layout_type": "gotime",
-            "layout": _GO_LAYOUT,
-            "on_error": "send_quiet",
-        },
-        {
-            "type": "time_parser",
-            "if": _matches("time", r"^\d{16}$"),
-            "parse_from": "attributes.time",
-            "layout_type": "epoch",
-            "layout": "us",
-            "on_error": "send_quiet",
-        },
+        {"type": "add", "field": "attributes.time", "if": odd, "value": f"EXPR({_DATE_AS_RFC_3339})"},
+        _time_parser('(attributes.time ?? "") startsWith "2"', "gotime", _RFC_3339),
+        _time_parser('len(attributes.time ?? "") == 16', "epoch", "us"),
         {"type": "retain", "fields": [f"attributes.{name}" for name in METADATA]},
     ]
 
 
-def _matches(name: str, expression: str) -> str:
-    return f"attributes.{name} != nil && attributes.{name} matches {quoted(expression)}"
-
-
-# A space between date and time becomes T, a zone gets its colon, no zone means UTC.
-_DATE_AS_RFC_3339: Final = (
-    "let t = attributes.time; "
-    'let zone = t endsWith "Z" || t matches "[+-][0-9]{2}:?[0-9]{2}$" && len(t) > 20; '
-    'let plain = zone && t matches "[+-][0-9]{4}$"; '
-    't[:10] + "T" + (plain ? t[11:len(t)-2] + ":" + t[len(t)-2:] : zone ? t[11:] : t[11:] + "Z")'
-)
+def _time_parser(condition: str, layout_type: str, layout: str) -> Operator:
+    """Return the operator that takes the entry's time from `attributes.time`; where that cannot be read the entry keeps the time it has."""
+    return {
+        "type": "time_parser",
+        **_when(condition),
+        "parse_from": "attributes.time",
+        "layout_type": layout_type,
+        "layout": layout,
+        "on_error": "send_quiet",
+    }
 
 
 def _level() -> str:

@@ -1,6 +1,7 @@
 """A spec to the `Stack` that it means: every default, pack and name filled in, every reference checked."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ def resolve(spec: Spec, source: Source) -> Stack:
     """Return what `spec` means; raises SpecError with every dangling reference, clash and expression that does not parse."""
     faults = Faults()
     known = _packs(spec, faults)
-    stack = _stack(spec, source.name, known, faults)
+    stack = _stack(spec, PurePath(source.name).name, known, faults)
     if faults.all:
         raise source.error(faults.all)
     return stack

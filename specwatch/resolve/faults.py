@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from specwatch.spec.explain import did_you_mean, listed
-from specwatch.spec.source import Fault, Path
+from specwatch.spec.source import Fault, Path, shown
 
 
 class Faults:
@@ -22,5 +22,5 @@ class Faults:
         if name in names:
             return True
         expected = f"expected {listed(names)}" if names else f"there is no {kind} at all"
-        self.add(path, f'no {kind} is called "{name}"; {expected}{did_you_mean(name, names)}')
+        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, names)}')
         return False

@@ -12,9 +12,11 @@ from typing import Any
 
 from msgspec import inspect
 
-from specwatch.spec.source import Fault, Path
+from specwatch.spec.source import Fault, Path, shown
 
 _SHOWN = 8
+_DIGITS = re.compile(r"\d[\d_]{0,30}\Z", re.ASCII)
+_PLAIN_ITEM = re.compile(r"[\w#@./-]{1,40}\Z", re.ASCII)
 
 
 def explain(data: Any, model: type) -> tuple[Fault, ...]:
@@ -45,8 +47,7 @@ def found(value: Any) -> str:
     if isinstance(value, (int, Decimal)):
         return f"the number {value}"
     if isinstance(value, str):
-        shown = value if len(value) <= 60 else f"{value[:57]}…"  # noqa: PLR2004  # a line's worth
-        return f'the text "{shown}"'
+        return f'the text "{shown(value)}"'
     return "a list" if isinstance(value, list) else "a mapping"
 
 
@@ -74,32 +75,31 @@ def _union(value: Any, kind: inspect.UnionType, path: Path, title: str) -> Itera
     for option in options:
         if _same_shape(value, _bare(option)):
             return _explain(value, option, path, title)
-    expected = " or ".join(dict.fromkeys(_expected(option) for option in options))
-    return iter((Fault(path, f"found {found(value)}, expected {expected}{_remedy(value, _bare(options[0]))}"),))
+    expected = title if _describes(title) else _alternatives(options)
+    remedy = next(filter(None, (_remedy(value, _bare(option)) for option in options)), "")
+    return iter((Fault(path, f"found {found(value)}, expected {expected}{remedy}"),))
 
 
 def _struct(value: Any, kind: inspect.StructType, path: Path, title: str) -> Iterator[Fault]:
     if not isinstance(value, dict):
-        keys = listed([field.encode_name for field in kind.fields])
-        yield Fault(path, f"found {found(value)}, expected a mapping with {keys}")
+        yield Fault(path, f"found {found(value)}, expected {_expected(kind)}")
         return
     fields = {field.encode_name: field for field in kind.fields}
     for key, item in value.items():
         if key not in fields:
-            where = f" in {title}" if title and not path else ""
             yield Fault(
-                (*path, key), f'unknown key "{key}"{where}; expected {listed(list(fields))}{did_you_mean(key, fields)}', on_key=True
+                (*path, key), f'unknown key "{shown(key)}"; expected {listed(list(fields))}{did_you_mean(key, fields)}', on_key=True
             )
         else:
             yield from _explain(item, fields[key].type, (*path, key), key)
     for name, field in fields.items():
         if field.required and name not in value:
-            yield Fault(path, f'"{name}" is missing: {_expected(field.type)}', on_key=True)
+            yield Fault(path, f'"{name}" is missing; expected {_expected(field.type)}', on_key=True)
 
 
 def _mapping(value: Any, kind: inspect.DictType, path: Path, title: str) -> Iterator[Fault]:
     if not isinstance(value, dict):
-        yield Fault(path, f"found {found(value)}, expected a mapping")
+        yield Fault(path, f"found {found(value)}, expected {_expected(kind)}")
         return
     if kind.min_length and len(value) < kind.min_length:
         yield Fault(path, f"found an empty mapping, expected at least {kind.min_length} entry")
@@ -115,7 +115,7 @@ def _mapping(value: Any, kind: inspect.DictType, path: Path, title: str) -> Iter
 
 def _sequence(value: Any, kind: Any, path: Path) -> Iterator[Fault]:
     if not isinstance(value, list):
-        hint = f": write [{value}]" if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+        hint = f"; write [{value}]" if isinstance(value, (str, int)) and _PLAIN_ITEM.match(str(value)) else ""
         yield Fault(path, f"found {found(value)}, expected a list{hint}")
         return
     if kind.min_length and len(value) < kind.min_length:
@@ -181,9 +181,18 @@ def _noun(kind: Any, title: str) -> str:
         inspect.BoolType: "true or false",
         inspect.DecimalType: "a number",
     }
-    noun = names.get(type(kind), "something else")
-    described = title.startswith(("a ", "an ", "the name of")) and not isinstance(kind, inspect.BoolType)
-    return title if described else noun
+    return title if _describes(title) and not isinstance(kind, inspect.BoolType) else names.get(type(kind), "something else")
+
+
+def _describes(title: str) -> bool:
+    """Return whether `title` says what a value is ("a port"), and is not merely the key that it stands under."""
+    return title.startswith(("a ", "an ", "the name of"))
+
+
+def _alternatives(options: Sequence[Any]) -> str:
+    """Return what the options expect, the longest (mappings) last."""
+    texts = sorted(dict.fromkeys(_expected(option) for option in options), key=lambda text: text.startswith("a mapping"))
+    return (", or " if texts[-1].startswith("a mapping") else " or ").join(texts)
 
 
 def _expected(kind: Any) -> str:  # noqa: PLR0911  # one line for each kind of type
@@ -192,16 +201,24 @@ def _expected(kind: Any) -> str:  # noqa: PLR0911  # one line for each kind of t
     if isinstance(bare, inspect.Metadata):
         return _expected(bare)
     if isinstance(bare, inspect.StructType):
-        return f"a mapping with {listed([field.encode_name for field in bare.fields])}"
+        keys = [field.encode_name for field in bare.fields]
+        return f"a mapping with {listed(keys)}" if len(keys) > 1 else f"a mapping such as {{{keys[0]}: name}}"
     if isinstance(bare, inspect.LiteralType):
         return listed([str(option) for option in bare.values])
     if isinstance(bare, inspect.UnionType):
-        return " or ".join(_expected(option) for option in bare.types if not isinstance(_bare(option), inspect.NoneType))
+        options = [option for option in bare.types if not isinstance(_bare(option), inspect.NoneType)]
+        return title if _describes(title) else _alternatives(options)
     if isinstance(bare, inspect.DictType):
-        return "a mapping"
+        example = _example(bare.key_type)
+        return f"a mapping such as {{{example}: …}}" if example else "a mapping"
     if isinstance(bare, (inspect.VarTupleType, inspect.ListType)):
         return "a list"
     return _noun(bare, title)
+
+
+def _example(kind: Any) -> str:
+    examples = (kind.extra_json_schema or {}).get("examples") if isinstance(kind, inspect.Metadata) else None
+    return str(examples[0]) if examples else ""
 
 
 def _remedy(value: Any, kind: Any) -> str:
@@ -210,9 +227,12 @@ def _remedy(value: Any, kind: Any) -> str:
         word = value.lower()
         return f"; write {'true' if word in {'yes', 'on', 'y'} else 'false'}" if word in {"yes", "on", "y", "no", "off", "n"} else ""
     if isinstance(kind, inspect.StrType) and isinstance(value, (bool, int, Decimal)):
-        return f'; as text it is written in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
-    if isinstance(kind, (inspect.IntType, inspect.DecimalType)) and isinstance(value, str) and value.isdigit():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if kind.pattern is None or re.search(kind.pattern, text):
+            return f'; as text it is written in quotes: "{text}"'
+        return f"; write {text}s" if re.search(kind.pattern, f"{text}s") else ""
+    if isinstance(kind, (inspect.IntType, inspect.DecimalType)) and isinstance(value, str) and _DIGITS.match(value):
         if value.startswith("0"):
-            return f"; a leading zero means octal to some readers: write {value.lstrip('0') or '0'}"
-        return f"; without the quotes: {value}"
+            return f"; a leading zero means octal to some readers: write {value.lstrip('0_') or '0'}"
+        return f"; write {value.replace('_', '')}"
     return ""

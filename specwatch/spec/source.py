@@ -22,12 +22,22 @@ Places = dict[Path, tuple[tuple[int, int], tuple[int, int]]]
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_ALIASED: Final = 500_000
 MAX_DEPTH: Final = 60
+_SHOWN: Final = 60
 
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9]\d{0,30})\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9]\d{0,30})(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,2})?\Z", re.ASCII)
 _WORDS: Final[dict[str, bool | None]] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS.update({"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False})
 _STRING_TAGS: Final = frozenset({"tag:yaml.org,2002:str", "!"})
+_NOT_YAML: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# A long text that many aliases repeat is as much of a bomb as many values are.
+_CHARACTERS_A_VALUE: Final = 64
+
+
+def shown(text: str) -> str:
+    """Return `text` as messages quote it: on one line, nothing that a terminal would obey, cut at a line's worth."""
+    cut = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return cut if cut.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
 
 
 class Fault(Struct, frozen=True):
@@ -76,23 +86,23 @@ def _locate(places: Places, fault: Fault) -> Problem:
 def read(file: Any, name: str) -> Source:
     """Return the source in `file` (a pathlib.Path), under `name`; raises SpecError when it cannot be read as UTF-8 text."""
     try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise SpecError(name, (Problem(0, 0, f"is {size / 1e6:.0f} MB; a spec has at most {MAX_BYTES // 1024 // 1024} MB"),))
-        raw: bytes = file.read_bytes()
+        with file.open("rb") as opened:
+            raw: bytes = opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise SpecError(
             name, (Problem(0, 0, "no such file; write one (ten lines do, see README.md) or name another with --file"),)
         ) from None
     except OSError as error:
         raise SpecError(name, (Problem(0, 0, f"cannot be read: {error.strerror}"),)) from None
+    if len(raw) > MAX_BYTES:
+        raise SpecError(name, (Problem(0, 0, f"is larger than {MAX_BYTES // 1024 // 1024} MB, the most that a spec may have"),))
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SpecError(name, (Problem(1, 1, "is UTF-16; save it as UTF-8"),))
+        raise SpecError(name, (Problem(1, 1, "is UTF-16 or UTF-32; save it as UTF-8"),))
     try:
         return Source(name, raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
+        column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace").removeprefix("\ufeff")) + 1
         raise SpecError(name, (Problem(line, column, f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"),)) from None
 
 
@@ -103,10 +113,11 @@ class _Composer:
         self.parser = CParser(text)
         self.places = places
         self.problems: list[Problem] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, _Anchor] = {}
         self.open_anchors: set[str] = set()
         self.aliased = 0
-        self.nodes = 0
+        self.size = 0
+        self.deepest = 0
         self.text = text
 
     def document(self) -> Any:
@@ -132,7 +143,6 @@ class _Composer:
         self.problems.append(Problem(event.start_mark.line + 1, event.start_mark.column + 1, message))
 
     def _value(self, event: Any, path: Path, depth: int) -> Any:
-        self.nodes += 1
         if self.places is not None and path not in self.places:
             here = (event.start_mark.line + 1, event.start_mark.column + 1)
             self.places[path] = (here, here)
@@ -140,38 +150,47 @@ class _Composer:
         if kind is yaml.ScalarEvent and event.anchor is None:
             return self._scalar(event)
         if kind is yaml.AliasEvent:
-            return self._alias(event)
+            return self._alias(event, depth)
+        anchor = event.anchor
+        if anchor is None:
+            return self._collection(event, path, depth)
+        size, deepest = self.size, self.deepest
+        self.deepest = depth
+        self.open_anchors.add(anchor)
+        value = self._scalar(event) if kind is yaml.ScalarEvent else self._collection(event, path, depth)
+        self.open_anchors.discard(anchor)
+        self.anchors[anchor] = _Anchor(value, self.size - size, self.deepest - depth)
+        self.deepest = max(deepest, self.deepest)
+        return value
+
+    def _collection(self, event: Any, path: Path, depth: int) -> Any:
+        self.size += 1
+        self._check_depth(event, depth)
+        if event.tag is not None:
+            self._problem(event, f"the tag {event.tag} is not understood; take it out")
+        return self._mapping(path, depth) if type(event) is yaml.MappingStartEvent else self._sequence(path, depth)
+
+    def _check_depth(self, event: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             self._problem(event, f"is nested more than {MAX_DEPTH} deep")
             raise _Stop
-        anchor, before = event.anchor, self.nodes
-        if anchor is not None:
-            self.open_anchors.add(anchor)
-        if kind is yaml.ScalarEvent:
-            value = self._scalar(event)
-        else:
-            if event.tag is not None:
-                self._problem(event, f"the tag {event.tag} is not understood; take it out")
-            value = self._mapping(path, depth) if kind is yaml.MappingStartEvent else self._sequence(path, depth)
-        if anchor is not None:
-            self.open_anchors.discard(anchor)
-            self.anchors[anchor] = (value, self.nodes - before + 1)
-        return value
+        self.deepest = max(depth, self.deepest)
 
-    def _alias(self, event: Any) -> Any:
+    def _alias(self, event: Any, depth: int) -> Any:
         if event.anchor in self.open_anchors:
             self._problem(event, f"*{event.anchor} stands inside what it names; that never ends")
             return None
         if event.anchor not in self.anchors:
             self._problem(event, f"*{event.anchor} names no anchor above; write &{event.anchor} before it")
             return None
-        value, size = self.anchors[event.anchor]
-        self.aliased += size
-        self.nodes += size
+        anchor = self.anchors[event.anchor]
+        self._check_depth(event, depth + anchor.height)
+        self.aliased += anchor.size
+        self.size += anchor.size
         if self.aliased > MAX_ALIASED:
             self._problem(event, f"the aliases up to here stand for more than {MAX_ALIASED:,} values; write them out or take them out")
             raise _Stop
-        return value
+        return anchor.value
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -189,8 +208,9 @@ class _Composer:
         while type(event) is not yaml.MappingEndEvent:
             key = self._key(event)
             here = (*path, key)
-            if key in lines and key != "<<":
-                self._problem(event, f'"{key}" is already there in line {lines[key]}; keep one of the two')
+            if key in lines:
+                advice = "write `<<: [*a, *b]`" if key == "<<" else "keep one of the two"
+                self._problem(event, f'"{shown(key)}" is already there in line {lines[key]}; {advice}')
                 here = (*here, "")
             lines[key] = event.start_mark.line + 1
             value_event: Any = self.parser.get_event()
@@ -200,7 +220,7 @@ class _Composer:
                     (value_event.start_mark.line + 1, value_event.start_mark.column + 1),
                 )
             value = self._value(value_event, here, depth + 1)
-            if key == "<<" and event.style is None:
+            if key == "<<" and not event.style:
                 merges.append((event, value))
             else:
                 found[key] = value
@@ -222,17 +242,22 @@ class _Composer:
         if type(event) is not yaml.ScalarEvent:
             self._problem(event, "a key is one word or one text, not a list, a mapping or an alias")
             raise _Stop
+        if event.tag is not None and event.tag not in _STRING_TAGS:
+            self._problem(event, f"the tag {event.tag} is not understood; take it out")
         value: str = event.value
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _Anchor(value, 1 + len(value) // _CHARACTERS_A_VALUE, 0)
         return value
 
     def _scalar(self, event: Any) -> Any:  # noqa: PLR0911  # one line for each kind of scalar
         text: str = event.value
+        self.size += 1 + len(text) // _CHARACTERS_A_VALUE
         if event.tag is not None:
             if event.tag in _STRING_TAGS:
                 return text
             self._problem(event, f"the tag {event.tag} is not understood; take it out, or quote the value")
             return text
-        if event.style is not None and event.style != "":
+        if event.style:
             return text
         if text in _WORDS:
             return _WORDS[text]
@@ -243,6 +268,14 @@ class _Composer:
         return text
 
 
+class _Anchor(Struct, frozen=True):
+    """What an alias stands for: a value, how much it holds, and how deep it is nested itself."""
+
+    value: Any
+    size: int
+    height: int
+
+
 class _Stop(Exception):  # noqa: N818  # not an error of its own: the problem is already noted
     """Reading on makes no sense."""
 
@@ -250,15 +283,15 @@ class _Stop(Exception):  # noqa: N818  # not an error of its own: the problem is
 def _syntax(error: yaml.YAMLError, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:  # a character that YAML does not allow at all
-        position = getattr(error, "position", 0)
-        position = position if isinstance(position, int) else 0
-        line = text.count("\n", 0, position) + 1
-        return Problem(line, 1, f"{getattr(error, 'reason', error)}; take the character out")
+        strange = _NOT_YAML.search(text)
+        position = strange.start() if strange else 0
+        found = f"the character U+{ord(strange[0]):04X} is not allowed; take it out" if strange else str(error)
+        return Problem(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position), f"not YAML: {found}")
     lines = text.split("\n")
-    shown = lines[mark.line] if mark.line < len(lines) else ""
+    line = lines[mark.line] if mark.line < len(lines) else ""
     message = str(getattr(error, "problem", "") or error)
     context = getattr(error, "context", None)
-    if "\t" in shown[: mark.column + 1]:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
         message = "a tab; YAML is indented with spaces"
     elif "mapping values are not allowed" in message:
         message = "a second `:` in one line, or wrong indentation; quote the text when the colon belongs to it"

@@ -7,17 +7,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from specwatch.engines.errors import BusyError, FolderError, NotRunningError, StartError
 from specwatch.engines.native import converge, processes, ready, supervision
 from specwatch.engines.native.model import RunFolder, Saved, read, run_folder
 from specwatch.engines.values import AlreadyRunning, ComponentStatus, Outcome, Report, Started, Stopped, ignore
 
+if TYPE_CHECKING:
+    from specwatch.engines.native.plan import Plan
+
 _BUSY_SECONDS: Final = 120.0
-_BEGIN_SECONDS: Final = 15.0
-_VERIFY_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 75.0
 _POLL_SECONDS: Final = 0.05
 
 

@@ -32,6 +32,9 @@ def converge(folder: RunFolder, plan: "Plan", report: Report) -> tuple[Outcome, 
     failed = frozenset(name for name, outcome in outcomes.items() if outcome.result == "failed")
     wanted = tuple(old[command.name] if command.name in failed else command for command in plan.commands)
     _apply(folder, plan, wanted, files.mixed(before, plan.files, failed))
+    for name in failed:
+        if PARTS[name].reload:  # so that it does not go on saying that its last reload failed
+            ask(f"{old[name].url}-/reload", method="POST")
     for command in wanted:
         name, result = command.name, outcomes[command.name].result
         if result in {"restarted", "started"}:
@@ -103,13 +106,13 @@ def _verified(folder: RunFolder, command: Command, outcome: Outcome, plan: "Plan
 
 def write(folder: RunFolder, plan: "Plan") -> None:
     """Put the plan's files, links, secrets and data folders in place."""
+    secrets.write(plan)
     files.write(folder.config, files.current(folder.config), plan.files)
     for name, target in plan.links.items():
         link = folder.config / name
         if not link.is_symlink():
             link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             link.symlink_to(target)
-    secrets.write(plan)
     for command in plan.commands:
         if command.name in BY_NAME and BY_NAME[command.name].data:
             (folder.data / command.name).mkdir(mode=0o700, exist_ok=True)

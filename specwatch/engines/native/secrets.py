@@ -3,17 +3,20 @@
 import secrets
 import string
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from specwatch.engines.errors import FolderError
 from specwatch.engines.native.model import RunFolder, replace
 from specwatch.names import SECRETS_FOLDER
 
+if TYPE_CHECKING:
+    from specwatch.engines.native.plan import Plan
+
 _ALPHABET: Final = string.ascii_letters + string.digits
 _PASSWORD_LENGTH: Final = 32
 
 
-def write(plan: Plan) -> None:
+def write(plan: "Plan") -> None:
     """Copy the project's secrets into the run folder, for this user alone; one that is missing or empty gets its fallback.
 
     A random password is kept in the project's secrets folder, where the compose runtime and the user find it. Raises FolderError

@@ -10,7 +10,7 @@ Severity = Literal["critical", "warning", "info"]
 MatcherText = Annotated[
     str,
     Meta(
-        pattern=r'^[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"$',
+        pattern=r'^[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"(?!\n)$',
         title="a matcher",
         description='As in Alertmanager: label="value", label=~"regex", label!="value", label!~"regex".',
         examples=['service=~"shop|cart"'],
@@ -19,7 +19,7 @@ MatcherText = Annotated[
 Clock = Annotated[
     str,
     Meta(
-        pattern=r"^(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00)-(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00)$",
+        pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]-(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)(?!\n)$",
         title="a span of the day",
         description="HH:MM-HH:MM; one that passes midnight is split in two for you.",
         examples=["22:00-06:00"],
@@ -55,7 +55,12 @@ class SlackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     channel: Annotated[
         str,
-        Meta(pattern=r"^(?:[#@][^\s]{1,80}|[A-Z0-9]{1,20}|)$", title="a channel", description="#name, @name or an id.", examples=["#ops"]),
+        Meta(
+            pattern=r"^(?:[#@][^\s\x00-\x1f\x7f]{1,80}|[A-Z0-9]{1,20}|)(?!\n)$",
+            title="a channel",
+            description="#name, @name or an id.",
+            examples=["#ops"],
+        ),
     ] = ""
     username: Annotated[str, Meta(max_length=80, description="The name it speaks under.")] = "specwatch"
     send_resolved: Annotated[bool, Meta(description="Say when it is over, too.")] = True
@@ -109,7 +114,7 @@ class DiscordSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class TelegramSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Telegram, through a bot."""
 
-    chat_id: Annotated[int, Meta(description="The chat's number.")]
+    chat_id: Annotated[int, Meta(ge=-(2**53), le=2**53, title="a chat's number", description="The chat's number.")]
     token: Annotated[SecretRef, Meta(description="The bot's token; the file must be there.")] = SecretRef("telegram_token")
     send_resolved: Annotated[bool, Meta(description="Say when it is over, too.")] = True
 
@@ -169,7 +174,7 @@ class MuteInterval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     location: Annotated[
         str,
         Meta(
-            pattern=r"^[A-Za-z_]+(?:/[A-Za-z0-9_+-]+)*$",
+            pattern=r"^[A-Za-z_]+(?:/[A-Za-z0-9_+-]+)*(?!\n)$",
             title="a time zone",
             description="A name of the tz database.",
             examples=["Europe/Berlin"],

@@ -1,11 +1,10 @@
 """`dashboards:` — boards of your own, beside those that services and packs bring."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from specwatch.spec.model.values import Name, Text
+from specwatch.spec.model.values import Name, Number, Text
 
 Colour = Literal["green", "yellow", "orange", "red", "blue", "purple", "text"]
 
@@ -34,7 +33,7 @@ class PanelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: Annotated[str, Meta(max_length=4000, description="What it shows.")] = ""
     width: Annotated[int, Meta(ge=1, le=24, description="In twenty-fourths of the page.")] = 12
     height: Annotated[int, Meta(ge=2, le=40, description="In Grafana's grid rows.")] = 8
-    thresholds: Annotated[dict[Colour, Decimal], Meta(description="From which value on the colour applies.")] = {}
+    thresholds: Annotated[dict[Colour, Number], Meta(description="From which value on the colour applies.")] = {}
     stacked: Annotated[bool, Meta(description="Stack the series.")] = False
     text: Annotated[str, Meta(max_length=20000, description="Markdown, for `kind: text`.")] = ""
 

@@ -13,7 +13,7 @@ from specwatch.spec.model.values import AlertName, MetricName, Name
 OutputPath = Annotated[
     str,
     Meta(
-        pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9_./-]+\.(?:ya?ml|json)$",
+        pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9_./-]+\.(?:ya?ml|json)(?!\n)$",
         title="a generated file",
         description="The path of a generated YAML or JSON file.",
         examples=["loki/loki.yml"],

@@ -1,17 +1,18 @@
 """`services:`, `targets:` and `metrics:` — what runs, how it is scraped, what it emits."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from specwatch.spec.model.values import (
     AlertName,
+    Argument,
     Duration,
     HostPort,
     LabelName,
     Memory,
     Name,
+    Number,
     Port,
     ProbeUrl,
     SecretRef,
@@ -50,7 +51,7 @@ class MetricsSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             Annotated[
                 str,
                 Meta(
-                    pattern=r"^(?!/)(?!.*\.\.)[\w*./-]+\.(?:ya?ml|json)$",
+                    pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9_*./-]+\.(?:ya?ml|json)(?!\n)$",
                     title="a relative path",
                     description="A file or glob below `prometheus/`.",
                 ),
@@ -101,23 +102,28 @@ class BuildSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RunSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How specwatch starts the service. Leave it out when your own compose file does."""
 
-    command: Annotated[tuple[Text, ...], Meta(min_length=1, description="The program and its arguments; never through a shell.")]
+    command: Annotated[tuple[Argument, ...], Meta(min_length=1, description="The program and its arguments; never through a shell.")]
     image: Annotated[Text | None, Meta(description="The image, for compose.")] = None
     build: Annotated[BuildSpec | None, Meta(description="How compose builds the image.")] = None
     environment: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", title="a variable", description="Letters, digits and `_`.")], str],
+        dict[
+            Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(?!\n)$", title="a variable", description="Letters, digits and `_`.")],
+            Argument,
+        ],
         Meta(description="Variables; OTEL_*, HOST, PORT and LOG_FORMAT are set for you."),
     ] = {}
     publish: Annotated[tuple[Port, ...], Meta(description="Ports published on the host under their own number.")] = ()
-    health: Annotated[tuple[Text, ...], Meta(description="A command that succeeds inside the container while it is healthy.")] = ()
-    user: Annotated[str, Meta(pattern=r"^\d{1,7}(?::\d{1,7})?$", title="a numeric user", description="uid or uid:gid.")] = "10001:10001"
+    health: Annotated[tuple[Argument, ...], Meta(description="A command that succeeds inside the container while it is healthy.")] = ()
+    user: Annotated[str, Meta(pattern=r"^[0-9]{1,7}(?::[0-9]{1,7})?(?!\n)$", title="a numeric user", description="uid or uid:gid.")] = (
+        "10001:10001"
+    )
     memory: Annotated[Memory, Meta(description="The container's memory limit.")] = "512m"
     volumes: Annotated[
         tuple[
             Annotated[
                 str,
                 Meta(
-                    pattern=r"^[a-z][a-z0-9_-]*:/[^:]+$",
+                    pattern=r"^[a-z][a-z0-9_-]*:/[^:]+(?!\n)$",
                     title="a volume of the form name:/path",
                     description="A named volume and where it is mounted.",
                 ),
@@ -135,7 +141,7 @@ class RunSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"for_": "for"}):
     """Other settings for an alert that a pack brings."""
 
-    threshold: Annotated[Decimal | None, Meta(description="The limit it compares with.")] = None
+    threshold: Annotated[Number | None, Meta(description="The limit it compares with.")] = None
     for_: Annotated[Duration | None, Meta(description="How long it must hold before it fires.")] = None
     severity: Annotated[Literal["critical", "warning", "info"] | None, Meta(description="Its severity.")] = None
     runbook: Annotated[Url | None, Meta(description="Its runbook.")] = None
@@ -153,7 +159,7 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tune: Annotated[dict[AlertName, Tuning], Meta(description="Other settings for the packs' alerts.")] = {}
     team: Annotated[Name, Meta(description="Who looks after it.")] = "ops"
     host: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,253}$", title="a host name", description="A name or address.")] | None,
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,253}(?!\n)$", title="a host name", description="A name or address.")] | None,
         Meta(description="Where it is, when not under its own name: another container, or `host.docker.internal` for a port on this host."),
     ] = None
     run: Annotated[RunSpec | None, Meta(description="How specwatch starts it.")] = None
@@ -172,11 +178,11 @@ class MetricSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     type: Annotated[Literal["counter", "gauge", "histogram", "summary", "info"], Meta(description="Its Prometheus type.")]
     help: Annotated[Text, Meta(description="What it counts or measures.")]
-    unit: Annotated[str, Meta(pattern=r"^[a-z_]*$", title="a unit", description="A base unit.", examples=["seconds"])] = ""
+    unit: Annotated[str, Meta(pattern=r"^[a-z_]*(?!\n)$", title="a unit", description="A base unit.", examples=["seconds"])] = ""
     labels: Annotated[
         dict[LabelName, tuple[str, ...] | None], Meta(description="Its labels; a list of values, or nothing for an open set.")
     ] = {}
-    buckets: Annotated[tuple[Decimal, ...], Meta(description="A histogram's upper bounds, rising; +Inf is implied.")] = ()
+    buckets: Annotated[tuple[Number, ...], Meta(description="A histogram's upper bounds, rising; +Inf is implied.")] = ()
     services: Annotated[tuple[Name, ...], Meta(description="Who emits it; every service when left out.")] = ()
 
 
@@ -191,7 +197,7 @@ class SloSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A service level objective."""
 
     service: Annotated[Name, Meta(description="Whose objective.")]
-    objective: Annotated[Decimal, Meta(description="Per cent of events that must be good.", examples=[99.9])]
+    objective: Annotated[Number, Meta(description="Per cent of events that must be good.", examples=[99.9])]
     good: Annotated[Text, Meta(description="PromQL of good events, a counter.")]
     total: Annotated[Text, Meta(description="PromQL of all events, a counter.")]
     window: Annotated[Duration, Meta(description="The period.")] = "30d"

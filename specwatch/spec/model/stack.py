@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from specwatch.components import ComponentName
-from specwatch.spec.model.values import Address, Duration, HostPort, LabelName, Memory, Name, Port, SecretRef, Size, Text, Url
+from specwatch.spec.model.values import Address, BaseUrl, Duration, HostPort, LabelName, Memory, Name, Port, SecretRef, Size, Text
 
 Version = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?!\n)$",
         title="an image tag",
         description="The tag of the component's image.",
         examples=["v3.13.2"],
@@ -87,9 +87,10 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = {}
     memory: Annotated[dict[ComponentName, Memory], Meta(description="Memory limits of containers.")] = {}
     bind: Annotated[
-        str, Meta(pattern=r"^[0-9a-fA-F.:]{2,45}$", title="an IP address", description="The host address that ports are published on.")
+        str,
+        Meta(pattern=r"^[0-9a-fA-F.:]{2,45}(?!\n)$", title="an IP address", description="The host address that ports are published on."),
     ] = "127.0.0.1"
-    links: Annotated[Url, Meta(description="Base of the links in messages, without a port: how people reach this host.")] = (
+    links: Annotated[BaseUrl, Meta(description="Base of the links in messages, without a port: how people reach this host.")] = (
         "http://127.0.0.1"
     )
     runbooks: Annotated[
