@@ -43,7 +43,7 @@ def template(text: str) -> Template:
 
     printed = str(promql_parser.transform(parse(text), post_visit=add_job))
     for variable, duration in _GRAFANA_DURATIONS.items():
-        printed = printed.replace(f"[{duration}", f"[{variable}")
+        printed = printed.replace(f"[{duration}", f"[{variable}").replace(f":{duration}", f":{variable}")
     return Template(tuple(printed.split(_HOLE)))
 
 
@@ -58,11 +58,11 @@ def parse(text: str) -> Any:
     """Return the parsed expression (Grafana's durations such as `$__rate_interval` are allowed); raises PromqlError with the reason."""
     if "$__" in text:
         for variable, duration in _GRAFANA_DURATIONS.items():
-            text = text.replace(f"[{variable}", f"[{duration}")
+            text = text.replace(f"[{variable}", f"[{duration}").replace(f":{variable}", f":{duration}")
     try:
         return promql_parser.parse(text)
     except ValueError as error:
-        raise PromqlError(str(error).strip()) from None
+        raise PromqlError(" ".join(str(error).split())) from None
 
 
 def compare(value: str, operator: str, threshold: Decimal) -> str:
@@ -72,7 +72,8 @@ def compare(value: str, operator: str, threshold: Decimal) -> str:
     parsed = parse(value)
     left = f"({value})" if isinstance(parsed, promql_parser.BinaryExpr) else value
     comparison = f"{left} {operator} {threshold:f}"
-    parse(comparison)
+    if not isinstance(parse(comparison), promql_parser.BinaryExpr):
+        raise PromqlError(f"{value} cannot be compared: a comment hides what follows")
     return comparison
 
 

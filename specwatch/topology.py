@@ -76,8 +76,7 @@ def native(stack: Stack, folder: str) -> Topology:
     for endpoint in ("otelcol-metrics", "fluentd-metrics"):
         if stack.has(endpoint.removesuffix("-metrics")):
             addresses[endpoint] = f"127.0.0.1:{stack.ports[endpoint]}"
-    collector = "tempo" if stack.has("tempo") else "otelcol" if stack.has("otelcol") else ""
-    if collector:
+    if stack.has("tempo"):
         addresses |= {f"otlp-{kind}": f"127.0.0.1:{stack.ports[f'otlp-{kind}']}" for kind in ("grpc", "http")}
     return Topology(
         runtime="native",

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -23,6 +24,7 @@ from specwatch.names import LOCK_FILE
 
 Kind = Literal["new", "changed", "unchanged", "edited", "stale", "stale-edited"]
 _TEMPORARY: Final = ".specwatch-"
+_LONGEST_NAME: Final = 200
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -63,6 +65,7 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool = False) -> tup
         fcntl.flock(folders.root, fcntl.LOCK_EX)
         lock = _read_lock(folders)
         changes = _compare(files, folders, lock)
+        folders.sweep()
         wanted = {"new", "changed"} | ({"edited"} if force else set())
         unwanted = {"stale"} | ({"stale-edited"} if force else set())
         hashes = {change.path: _hash(change.after) for change in changes if change.after is not None}
@@ -73,8 +76,12 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool = False) -> tup
             for change in changes:
                 if change.kind in wanted and change.after is not None:
                     staging.add(change.path, change.after)
-            pending = {path: [*lock.get(path, [])[-1:], value] for path, value in hashes.items() if path in staging.targets}
-            if staging.targets:
+            pending = {
+                change.path: [_hash(text) for text in (change.before, change.after) if text is not None]
+                for change in changes
+                if change.path in staging.targets
+            }
+            if pending:
                 _write_lock(folders, lock | pending)
             staging.commit()
         for change in changes:
@@ -111,14 +118,26 @@ def _hash(text: str) -> str:
 
 
 def _read_lock(folders: "_Folders") -> dict[str, list[str]]:
-    """Return path to the hashes that are ours; a lock that is torn or not ours is as good as none."""
+    """Return path to the hashes that are ours; a lock that is torn, and an entry that we cannot have written, is as good as none."""
     text = folders.read(LOCK_FILE)
     try:
         data: Any = json.loads(text or "{}")
-        files = data.get("files", {})
-        return {str(path): [str(value) for value in ([hashes] if isinstance(hashes, str) else hashes)] for path, hashes in files.items()}
-    except (ValueError, AttributeError, TypeError):
+        files = dict(data["files"])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {}
+    entries = {path: [value] if isinstance(value, str) else value for path, value in files.items() if _inside(path)}
+    return {path: hashes for path, hashes in entries.items() if _are_hashes(hashes)}
+
+
+def _are_hashes(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _inside(path: str) -> bool:
+    """Return whether `path` is relative, stays in the folder that it starts from, and can be a file's name at all."""
+    parts = path.split("/")
+    fits = path.isprintable() and all(0 < len(os.fsencode(part)) <= _LONGEST_NAME for part in parts)
+    return fits and not {".", ".."} & set(parts) and path != LOCK_FILE
 
 
 def _write_lock(folders: "_Folders", hashes: Mapping[str, list[str]]) -> None:
@@ -154,7 +173,7 @@ class _Folders:
     def parent(self, path: str, *, create: bool) -> tuple[int, str] | None:
         """Return the descriptor of the folder that holds `path`, and the file's name; None when there is no such folder."""
         parts = tuple(path.split("/"))
-        if not all(parts) or {".", ".."} & set(parts) or path.startswith("/") or "\0" in path:
+        if path != LOCK_FILE and not _inside(path):
             raise WriteError(f"{path}: leaves the output folder {self.name}; generated files stay inside it")
         if self.root < 0:
             return None
@@ -190,7 +209,10 @@ class _Folders:
             return None
         descriptor, name = found
         try:
-            with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor), "rb") as file:
+            # Without O_NONBLOCK a named pipe in the file's place would keep us waiting for ever.
+            with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise WriteError(f"{self.name}/{path}: is no ordinary file, but a generated one belongs there; move it away")
                 return file.read().decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
@@ -198,6 +220,15 @@ class _Folders:
             if error.errno == errno.ELOOP:
                 raise WriteError(f"{self.name}/{path}: is a symbolic link; generated files never go through one, so move it away") from None
             raise _failed(f"{self.name}/{path}", error) from None
+
+    def sweep(self) -> None:
+        """Remove what a killed run left in the folders opened so far; the lock on the folder says that no other run is at work."""
+        for descriptor in self.opened.values():
+            with os.scandir(descriptor) as entries:
+                left = [entry.name for entry in entries if entry.name.startswith(_TEMPORARY) and entry.name.endswith(".tmp")]
+            for name in left:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=descriptor)
 
     def remove(self, path: str) -> None:
         """Remove the file, and the folders that it leaves empty."""
@@ -245,9 +276,6 @@ class _Staging:
         descriptor, name = found
         temporary = f"{_TEMPORARY}{name}.tmp"
         try:
-            # Left by a run that was killed; the lock on the folder says that no other run is at work.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=descriptor)
             created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
             self.staged.append((descriptor, temporary, name, path))
             with os.fdopen(created, "wb") as file:
@@ -271,7 +299,7 @@ def _failed(path: str, error: OSError) -> WriteError:
     remedies = {
         errno.ENOSPC: "make room and run the command again; no file was left half written",
         errno.EDQUOT: "make room and run the command again; no file was left half written",
-        errno.EACCES: "give yourself the right to write there, or choose another folder with --output",
+        errno.EACCES: "give yourself the right to read and write there, or choose another folder with --output",
         errno.EPERM: "give yourself the right to write there, or choose another folder with --output",
         errno.EROFS: "choose a folder that can be written with --output",
     }

@@ -111,7 +111,7 @@ def _attempt(programs: Sequence[Program], reporter: Reporter, work: Callable[[],
     return {}
 
 
-def _packages(programs: Sequence[Program], cache: Cache, reporter: Reporter, root: bool) -> dict[str, str]:  # noqa: FBT001 - submit() passes by position
+def _packages(programs: Sequence[Program], cache: Cache, reporter: Reporter, root: bool) -> dict[str, str]:
     failures: dict[str, str] = {}
     if not root:
         failures = {program.name: _ROOT_CURE for program in programs if program.group != "native"}

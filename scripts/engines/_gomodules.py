@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ _FLAGS = ("-trimpath", "-tags", "netgo")
 class Build:
     """A folder here with a go.mod that pins what is built, and the programs (name → Go package) that come out.
 
+    `added` are files (path in the module → file in this folder) that the module's programs embed and its published form lacks.
     With `by_builder` what comes out is a collector that its own builder assembles from the folder's builder.yaml.
     """
 
@@ -41,6 +43,7 @@ class Build:
     version_variable: str
     usual: str
     by_builder: bool = False
+    added: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -55,7 +58,7 @@ class Build:
 
     def stamp(self) -> str:
         """Returns a hash of all that decides what comes out."""
-        files = sorted(path for path in self.folder.iterdir() if path.suffix in {".mod", ".sum", ".yaml"})
+        files = sorted(path for path in self.folder.iterdir() if path.suffix in {".mod", ".sum", ".yaml", ".html"})
         return stamp_of(*files, *_FLAGS, os.uname().machine)
 
 
@@ -68,7 +71,9 @@ BUILDS = (
         },
         module="github.com/prometheus/alertmanager",
         version_variable="github.com/prometheus/common/version.Version",
-        usual="1 to 2 minutes the first time on 2 cores",
+        usual="2 minutes the first time on 2 cores",
+        # Its web page is made when a release is, so it is not in the module.
+        added={"ui/app/dist/index.html": "page.html"},
     ),
     Build(
         name="loki",
@@ -166,7 +171,8 @@ def build(what: Build, go: Path, cache: Cache, log: Path) -> None:
     with cache.scratch() as folder:
         out = folder / "out"
         out.mkdir()
-        command = [*_bound(), str(go), "build", *_FLAGS, "-ldflags", linked, "-o", f"{out}{os.sep}", *what.programs.values()]
+        flags = [*_FLAGS, *(_with_added_files(what, go, folder, log, env) if what.added else [])]
+        command = [*_bound(), str(go), "build", *flags, "-ldflags", linked, "-o", f"{out}{os.sep}", *what.programs.values()]
         run(command, log, env=env, cwd=what.folder)
         if what.by_builder:
             # The builder writes below the folder it runs in, and adds -trimpath by itself.
@@ -179,6 +185,25 @@ def build(what: Build, go: Path, cache: Cache, log: Path) -> None:
             out = folder / "build"
         for name in what.programs:
             cache.install(out / name, name, what.stamp())
+
+
+def _with_added_files(what: Build, go: Path, folder: Path, log: Path, env: Mapping[str, str]) -> list[str]:
+    """Copies the module, adds the files that it lacks, and returns the flags that make the build use the copy."""
+    command = [str(go), "mod", "download", "-json", what.module]
+    done = subprocess.run(command, cwd=what.folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepFailed(f"`go mod download {what.module}` left with {done.returncode}: {(done.stdout + done.stderr).strip()}, see {log}")
+    copy = shutil.copytree(json.loads(done.stdout)["Dir"], folder / "module", copy_function=shutil.copyfile)
+    for path in (copy, *copy.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)  # folders of the module cache are read-only
+    for place, name in what.added.items():
+        (copy / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(what.folder / name, copy / place)
+    modfile = folder / "go.mod"
+    modfile.write_text(f"{(what.folder / 'go.mod').read_text()}\nreplace {what.module} => {copy}\n")
+    shutil.copyfile(what.folder / "go.sum", folder / "go.sum")
+    return [f"-modfile={modfile}"]
 
 
 def prune(cache: Cache) -> None:

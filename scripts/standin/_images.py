@@ -80,11 +80,11 @@ def programs() -> dict[str, tuple[Path, str]]:
     return {row["name"]: (Path(row["path"]), row["version"]) for row in json.loads(listed) if row["path"]}
 
 
-def compose_services(docker: Docker, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Returns the services of the compose files as compose itself reads them, those of every profile included."""
+def compose_services(docker: Docker, files: Sequence[Path]) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Returns the project's name and the services as compose itself reads them, those of every profile included."""
     options = [word for file in files for word in ("--file", str(file))]
     document = json.loads(docker.run("compose", *options, "--profile", "*", "config", "--format", "json"))
-    return dict(document["services"])
+    return document["name"], dict(document["services"])
 
 
 def base_images(build: Mapping[str, Any]) -> list[str]:
@@ -176,7 +176,10 @@ def make_all(docker: Docker, files: Sequence[Path], only: Sequence[str] = (), *,
     Raises:
         StandInFailed: an image that no recipe knows, a missing program, or a failed build.
     """
-    services = {name: body for name, body in compose_services(docker, files).items() if not only or name in only}
+    project, everything = compose_services(docker, files)
+    services = {name: body for name, body in everything.items() if not only or name in only}
+    # A service may run an image that another one builds.
+    builds = {body["image"]: body["build"] for body in everything.values() if "build" in body and "image" in body}
     have = programs()
     made: dict[str, Made] = {}
 
@@ -192,14 +195,15 @@ def make_all(docker: Docker, files: Sequence[Path], only: Sequence[str] = (), *,
             raise StandInFailed(f"{image}: no recipe for a stand-in; add one in scripts/standin/_recipes.py")
 
     for name, body in services.items():
-        if "build" not in body or recipe_for(body.get("image", "")):
-            want(body["image"])
+        tag = body.get("image") or f"{project}-{name}"
+        source = body.get("build") or builds.get(tag)
+        if source is None or recipe_for(tag):
+            want(tag)
             continue
-        for image in base_images(body["build"]):
+        for image in base_images(source):
             want(image)
-        tag = body.get("image") or f"{Path(files[0]).resolve().parent.name}-{name}"
         if build and tag not in made:
-            made[tag] = _build(docker, tag, body["build"])
+            made[tag] = _build(docker, tag, source)
     return list(made.values())
 
 

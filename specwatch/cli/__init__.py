@@ -11,9 +11,12 @@ def main() -> None:
     """Run the command line."""
     try:
         from specwatch.cli.commands import run  # noqa: PLC0415  # so that a missing extra gets a sentence, not a traceback
+
+        run()
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("specwatch"):
             raise
         print(MISSING.format(name=error.name), file=sys.stderr)
         sys.exit(3)
-    run()
+    except KeyboardInterrupt:  # while the command line itself was being imported
+        sys.exit(130)

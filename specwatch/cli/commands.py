@@ -57,13 +57,12 @@ def specwatch() -> None:
 def run() -> None:
     """Run the command line and leave with its exit code: 0 fine, 1 findings or drift, 2 wrong input, 3 something outside failed."""
     try:
-        specwatch(prog_name="specwatch", standalone_mode=False)
-        code = 0
+        # Without its standalone mode, click hands the code of `ctx.exit` back instead of leaving with it.
+        result = specwatch(prog_name="specwatch", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
     except SpecwatchError as error:
         click.echo(str(error), err=True)
         code = error.exit_code
-    except click.exceptions.Exit as leaving:
-        code = leaving.exit_code
     except click.UsageError as error:
         error.show()
         code = 2
@@ -73,9 +72,8 @@ def run() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("specwatch: interrupted", err=True)
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; that is no failure of ours
-        code = 0
+    except SystemExit:  # click's answer when whoever read our output has gone
+        code = 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"specwatch: {where}{error.strerror or error}", err=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from specwatch.engines import compose
+from specwatch.engines import compose, docker
 from specwatch.engines.errors import BusyError, DockerError
 from specwatch.engines.native import supervision
 from specwatch.engines.native.model import run_folder
@@ -34,17 +34,17 @@ def choose(preference: Preference, project: Path, report: Report = ignore) -> Ch
     if preference == "compose":
         if supervision.pid_of(run_folder(project)):
             raise BusyError("compose", "the stack is up as child processes, on the same ports", "stop it first with `specwatch down`")
-        compose.check()
+        docker.check()
         return Choice("compose", "it was asked for")
     up = running(project)
     if up:
         return Choice(up, "the stack is up under it already")
     try:
-        docker = compose.check()
-        missing = compose.missing_images(docker, project)
+        found = docker.check()
+        missing = docker.missing_images(found, project)
         if missing:
             report(Step(f"asking the registry for {missing[0]}"))
-            why = compose.pullable(docker, missing[0])
+            why = docker.pullable(found, missing[0])
             if why:
                 return Choice("native", f"Docker {_more(missing)}, which cannot be pulled: {why}")
     except DockerError as error:

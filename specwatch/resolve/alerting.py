@@ -136,7 +136,7 @@ def _from_packs(spec: Spec, known: Mapping[str, Pack], make: Callable[..., Alert
             tuning = service.tune.get(name)
             if tuning and not tuning.enabled:
                 continue
-            threshold = tuning.threshold if tuning and tuning.threshold is not None else alert.threshold
+            threshold = Decimal(tuning.threshold if tuning and tuning.threshold is not None else alert.threshold)
             key = (pack, name, threshold)
             if key not in templates:
                 templates[key] = promql.template(promql.compare(alert.value, alert.operator, threshold))
@@ -189,10 +189,10 @@ def slos(spec: Spec, faults: Faults) -> tuple[Slo, ...]:
             Slo(
                 name=name,
                 service=slo.service,
-                objective=slo.objective,
+                objective=Decimal(slo.objective),
                 good=slo.good,
                 total=slo.total,
-                window_seconds=names.seconds(slo.window),
+                window_seconds=faults.positive(slo.window, (*path, "window")),
                 description=slo.description,
             )
         )
@@ -217,8 +217,13 @@ def inhibitions(spec: Spec) -> tuple[Inhibition, ...]:
     return tuple(Inhibition(source=matchers(rule.source), target=matchers(rule.target), equal=rule.equal) for rule in spec.inhibitions)
 
 
-def mute_times(spec: Spec) -> tuple[MuteTime, ...]:
+def mute_times(spec: Spec, faults: Faults) -> tuple[MuteTime, ...]:
     """Return the named times, in Alertmanager's notation; a span that passes midnight becomes two."""
+    for name, intervals in spec.mute_times.items():
+        for index, interval in enumerate(intervals):
+            if 0 in interval.days_of_month:
+                path = ("mute_times", name, index, "days_of_month", interval.days_of_month.index(0))
+                faults.add(path, "found the number 0, expected a day of the month: 1 to 31, or -1 to -31 from its end")
     return tuple(
         MuteTime(
             name=name,

@@ -76,12 +76,15 @@ def _panel(panel: PanelSpec, path: Path, faults: Faults) -> Panel:
     if panel.source == "prometheus":
         for index, (expr, _) in enumerate(queries):
             place = (*path, "expr") if panel.expr else (*path, "queries", index, "expr")
-            check_promql(expr, place, faults)
+            check_promql(expr, place, faults, panel=True)
     return Panel(queries=queries, **_values(panel))  # type: ignore[arg-type]  # as _values made them
 
 
-def check_promql(expr: str, path: Path, faults: Faults) -> bool:
-    """Return whether `expr` parses; note a fault when it does not."""
+def check_promql(expr: str, path: Path, faults: Faults, *, panel: bool = False) -> bool:
+    """Return whether `expr` parses; note a fault when it does not. Only a panel's may hold Grafana's durations."""
+    if "$__" in expr and not panel:
+        faults.add(path, "is not PromQL: `$__…` is Grafana's and goes into panels alone; write a duration such as [5m]")
+        return False
     try:
         promql.parse(expr)
     except promql.PromqlError as error:
@@ -98,7 +101,7 @@ def _queries(panel: PanelSpec) -> tuple[tuple[str, str], ...]:
 
 def _values(panel: PanelSpec) -> dict[str, object]:
     """Return every field of the panel but its queries."""
-    thresholds: list[tuple[Decimal, str]] = sorted((value, colour) for colour, value in panel.thresholds.items())
+    thresholds: list[tuple[Decimal, str]] = sorted((Decimal(value), colour) for colour, value in panel.thresholds.items())
     return {
         "title": panel.title,
         "kind": panel.kind,

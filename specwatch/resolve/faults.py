@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from specwatch import names
 from specwatch.spec.explain import did_you_mean, listed
 from specwatch.spec.source import Fault, Path, shown
 
@@ -16,11 +17,18 @@ class Faults:
         """Note a fault at `path`."""
         self.all.append(Fault(path, message, on_key))
 
+    def positive(self, text: str, path: Path) -> int:
+        """Return a duration in seconds; note a fault when it is zero."""
+        value = names.seconds(text)
+        if value == 0:
+            self.add(path, f"found {text}, expected at least 1s")
+        return value
+
     def reference(self, path: Path, kind: str, name: str, known: Iterable[str]) -> bool:
         """Return whether `name` is among `known`; note a fault when it is not."""
-        names = list(known)
-        if name in names:
+        options = list(known)
+        if name in options:
             return True
-        expected = f"expected {listed(names)}" if names else f"there is no {kind} at all"
-        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, names)}')
+        expected = f"expected {listed(options)}" if options else f"there is no {kind} at all"
+        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}')
         return False

@@ -1,5 +1,7 @@
 """What `receivers:` and `routes:` mean."""
 
+import re
+
 from specwatch import names
 from specwatch.resolve.faults import Faults
 from specwatch.spec.model import Spec
@@ -29,6 +31,7 @@ GROUP_BY = ("alertname", "service")
 GROUP_WAIT_SECONDS = 5
 GROUP_INTERVAL_SECONDS = 30
 REPEAT_INTERVAL_SECONDS = 4 * 3600
+_ESCAPED = re.compile(r'\\([\\"n])')
 _OPERATORS = ("=~", "!~", "!=", "=")
 
 
@@ -172,5 +175,5 @@ class Receivers:
 def _matcher(text: str) -> Matcher:
     operator = min(_OPERATORS, key=lambda sign: (text.find(sign) if sign in text else len(text), -len(sign)))
     label, _, value = text.partition(operator)
-    unescaped = value.strip()[1:-1].replace('\\"', '"').replace("\\\\", "\\").replace("\\n", "\n")
+    unescaped = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], value.strip()[1:-1])
     return Matcher(label.strip(), operator, unescaped)  # type: ignore[arg-type]  # one of _OPERATORS

@@ -1,6 +1,7 @@
 """What `services:`, `targets:` and `metrics:` mean: scrape jobs, probes, log sources, the catalog of metrics."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Literal
 
 from specwatch import components as parts
@@ -28,8 +29,7 @@ def _service(spec: Spec, name: str, service: ServiceSpec, faults: Faults) -> Ser
     if name in _RESERVED:
         faults.add(path, f'"{name}" is the name of a part of the stack; choose another', on_key=True)
     if service.run:
-        for index, other in enumerate(service.run.depends_on):
-            faults.reference((*path, "run", "depends_on", index), "service", other, (other for other in spec.services if other != name))
+        _check_order(spec, name, service.run, (*path, "run", "depends_on"), faults)
         if not service.run.image and not service.run.build:
             faults.add((*path, "run"), '"image" or "build" is missing: compose needs one of them', on_key=True)
     source = metrics_source(service.metrics)
@@ -41,8 +41,31 @@ def _service(spec: Spec, name: str, service: ServiceSpec, faults: Faults) -> Ser
         logs=_logs(service.logs, path, faults),
         traces=service.traces,
         run=_run(name, service.run) if service.run else None,
-        packs=service.uses,
+        packs=tuple(dict.fromkeys(service.uses)),
     )
+
+
+def _check_order(spec: Spec, name: str, run: RunSpec, path: Path, faults: Faults) -> None:
+    """Note the services that cannot start before this one: unknown, not started by specwatch, or waiting for this one themselves."""
+    for index, other in enumerate(run.depends_on):
+        if not faults.reference((*path, index), "service", other, (known for known in spec.services if known != name)):
+            continue
+        if not spec.services[other].run:
+            faults.add((*path, index), f"{other} has no `run`: specwatch does not start it, so nothing can wait for it")
+        elif name in _waits_for(spec, other):
+            faults.add((*path, index), f"{other} itself waits for {name}; one of the two has to start first")
+
+
+def _waits_for(spec: Spec, name: str) -> set[str]:
+    """Return every service that must be healthy before `name`, directly or through others."""
+    seen: set[str] = set()
+    queue = [name]
+    while queue:
+        service = spec.services.get(queue.pop())
+        new = set(service.run.depends_on if service and service.run else ()) - seen
+        seen |= new
+        queue += new
+    return seen
 
 
 def _port(service: ServiceSpec, source: MetricsSource | None) -> int:
@@ -109,7 +132,7 @@ def jobs(spec: Spec, faults: Faults) -> tuple[Job, ...]:
                 _check_target(spec, name, faults)
             source = metrics_source(holder.metrics)
             if source:
-                found.append(_job(name, holder.team, source, (section, name, "metrics"), faults))
+                found.append(_job(spec, name, holder.team, source, (section, name, "metrics"), faults))
     return tuple(found)
 
 
@@ -125,7 +148,7 @@ def _check_target(spec: Spec, name: str, faults: Faults) -> None:
         faults.add(("targets", name, "metrics", "port"), "a target has no address of its own: write `targets: [host:port]`", on_key=True)
 
 
-def _job(name: str, team: str, source: MetricsSource, path: Path, faults: Faults) -> Job:
+def _job(spec: Spec, name: str, team: str, source: MetricsSource, path: Path, faults: Faults) -> Job:
     ways = [way for way in ("targets", "files", "dns", "containers") if getattr(source, way)]
     if len(ways) > 1:
         faults.add((*path, ways[1]), f"goes not with `{ways[0]}`; keep one of the two", on_key=True)
@@ -136,8 +159,9 @@ def _job(name: str, team: str, source: MetricsSource, path: Path, faults: Faults
     if source.basic and source.bearer:
         faults.add((*path, "bearer"), "goes not with `basic`; keep one of the two", on_key=True)
     interval, timeout = names.seconds(source.interval or "0s"), names.seconds(source.timeout or "0s")
-    if interval and timeout > interval:
-        faults.add((*path, "timeout"), f"found {source.timeout}, expected at most the interval, {source.interval}")
+    every = source.interval if interval else spec.stack.scrape_interval
+    if timeout > names.seconds(every or "0s"):
+        faults.add((*path, "timeout"), f"found {source.timeout}, expected at most the interval, {every}")
     way = ways[0] if ways else "address"
     return Job(
         name=name,
@@ -252,6 +276,6 @@ def _metric(name: str, metric: MetricSpec, jobs_of: tuple[str, ...]) -> Metric:
         help=metric.help,
         unit=metric.unit,
         labels=metric.labels,
-        buckets=metric.buckets,
+        buckets=tuple(Decimal(bound) for bound in metric.buckets),
         jobs=jobs_of,
     )

@@ -1,5 +1,6 @@
 """What `stack:` means: components, versions, ports, retention, secrets."""
 
+import socket
 from collections.abc import Callable, Mapping
 
 from specwatch import components as parts
@@ -7,7 +8,6 @@ from specwatch import names
 from specwatch.resolve.faults import Faults
 from specwatch.spec.model import Spec
 from specwatch.spec.model.stack import StackSpec
-from specwatch.spec.source import Path
 from specwatch.stack import Grafana, Job, Retention, SecretFile
 
 _DAY = 86_400
@@ -17,6 +17,8 @@ _EXTRA_PORTS: Mapping[str, int] = {
     "otelcol-health": 13133,
     "otelcol-metrics": 8888,
     "fluentd-metrics": 24231,
+    "fluentd-monitor": 24220,
+    "tempo-grpc": 9096,
     "otlp-grpc": parts.OTLP_GRPC_PORT,
     "otlp-http": parts.OTLP_HTTP_PORT,
 }
@@ -77,19 +79,20 @@ def retention(stack: StackSpec, faults: Faults) -> Retention:
     if names.seconds(kept.logs) < _DAY:
         faults.add(("stack", "retention", "logs"), f"found {kept.logs}, expected 24h or more: Loki deletes nothing younger than a day")
     return Retention(
-        metrics_seconds=names.seconds(kept.metrics),
+        metrics_seconds=faults.positive(kept.metrics, ("stack", "retention", "metrics")),
         metrics_size=kept.metrics_size or "",
         logs_seconds=names.seconds(kept.logs),
-        traces_seconds=names.seconds(kept.traces),
+        traces_seconds=faults.positive(kept.traces, ("stack", "retention", "traces")),
     )
 
 
-def interval(text: str, path: Path, faults: Faults) -> int:
-    """Return a duration that must not be zero, in seconds."""
-    value = names.seconds(text)
-    if value == 0:
-        faults.add(path, f"found {text}, expected at least 1s")
-    return value
+def bind(stack: StackSpec, faults: Faults) -> str:
+    """Return the host address that ports are published on."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in stack.bind else socket.AF_INET, stack.bind)
+    except OSError:
+        faults.add(("stack", "bind"), f"found {stack.bind}, expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0")
+    return stack.bind
 
 
 def grafana(stack: StackSpec) -> Grafana:

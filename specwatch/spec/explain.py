@@ -60,7 +60,7 @@ def _explain(value: Any, kind: Any, path: Path, title: str) -> Iterator[Fault]: 
     if isinstance(kind, inspect.UnionType):
         return _union(value, kind, path, title)
     if isinstance(kind, inspect.StructType):
-        return _struct(value, kind, path, title)
+        return _struct(value, kind, path)
     if isinstance(kind, inspect.DictType):
         return _mapping(value, kind, path, title)
     if isinstance(kind, (inspect.VarTupleType, inspect.ListType)):
@@ -80,7 +80,7 @@ def _union(value: Any, kind: inspect.UnionType, path: Path, title: str) -> Itera
     return iter((Fault(path, f"found {found(value)}, expected {expected}{remedy}"),))
 
 
-def _struct(value: Any, kind: inspect.StructType, path: Path, title: str) -> Iterator[Fault]:
+def _struct(value: Any, kind: inspect.StructType, path: Path) -> Iterator[Fault]:
     if not isinstance(value, dict):
         yield Fault(path, f"found {found(value)}, expected {_expected(kind)}")
         return
@@ -94,7 +94,9 @@ def _struct(value: Any, kind: inspect.StructType, path: Path, title: str) -> Ite
             yield from _explain(item, fields[key].type, (*path, key), key)
     for name, field in fields.items():
         if field.required and name not in value:
-            yield Fault(path, f'"{name}" is missing; expected {_expected(field.type)}', on_key=True)
+            only: tuple[Any, ...] = getattr(_bare(field.type), "values", ())
+            advice = f"write `{name}: {only[0]}`" if len(only) == 1 else f"expected {_expected(field.type)}"
+            yield Fault(path, f'"{name}" is missing; {advice}', on_key=True)
 
 
 def _mapping(value: Any, kind: inspect.DictType, path: Path, title: str) -> Iterator[Fault]:
@@ -128,8 +130,7 @@ def _plain(value: Any, kind: Any, path: Path, title: str) -> Iterator[Fault]:
     if isinstance(kind, inspect.LiteralType):
         if not (isinstance(value, (str, int)) and not isinstance(value, bool) and value in kind.values):
             names = [str(option) for option in kind.values]
-            hint = did_you_mean(value, names) if isinstance(value, str) else ""
-            yield Fault(path, f"found {found(value)}, expected {listed(names)}{hint}")
+            yield Fault(path, f"found {found(value)}, expected {listed(names)}{_literal_hint(value, kind.values)}")
         return
     if not _same_shape(value, kind):
         yield Fault(path, f"found {found(value)}, expected {_noun(kind, title)}{_remedy(value, kind)}")
@@ -142,6 +143,14 @@ def _plain(value: Any, kind: Any, path: Path, title: str) -> Iterator[Fault]:
             yield Fault(path, f"found {found(value)}, expected {_noun(kind, title)}: {span}")
         elif not -(2**63) <= value < 2**64:
             yield Fault(path, f"found {found(value)}, expected a number of at most 64 bits")
+
+
+def _literal_hint(value: Any, options: Sequence[object]) -> str:
+    if not isinstance(value, str):
+        return ""
+    if value in [str(option) for option in options]:
+        return f"; write {value} without the quotes"
+    return did_you_mean(value, [option for option in options if isinstance(option, str)])
 
 
 def _text(value: str, kind: inspect.StrType, path: Path, title: str) -> Iterator[Fault]:

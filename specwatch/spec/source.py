@@ -29,6 +29,7 @@ _DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9]\d{0,30})(?:\.\d{0,40})?|\.\d{1
 _WORDS: Final[dict[str, bool | None]] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS.update({"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False})
 _STRING_TAGS: Final = frozenset({"tag:yaml.org,2002:str", "!"})
+_EMPTY: Final = Problem(1, 1, "is empty; the least is `version: 1`")
 _NOT_YAML: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 # A long text that many aliases repeat is as much of a bomb as many values are.
 _CHARACTERS_A_VALUE: Final = 64
@@ -126,9 +127,11 @@ class _Composer:
             self.parser.get_event()
             event: Any = self.parser.get_event()
             if isinstance(event, yaml.StreamEndEvent):
-                self.problems.append(Problem(1, 1, "is empty; the least is `version: 1`"))
+                self.problems.append(_EMPTY)
                 return None
             value = self._value(self.parser.get_event(), (), 0)
+            if value is None and not self.problems:
+                self.problems.append(_EMPTY)
             self.parser.get_event()
             event = self.parser.get_event()
             if not isinstance(event, yaml.StreamEndEvent):
@@ -167,7 +170,7 @@ class _Composer:
         self.size += 1
         self._check_depth(event, depth)
         if event.tag is not None:
-            self._problem(event, f"the tag {event.tag} is not understood; take it out")
+            self._problem(event, f"the tag {_tag(event)} is not understood; take it out")
         return self._mapping(path, depth) if type(event) is yaml.MappingStartEvent else self._sequence(path, depth)
 
     def _check_depth(self, event: Any, depth: int) -> None:
@@ -243,7 +246,7 @@ class _Composer:
             self._problem(event, "a key is one word or one text, not a list, a mapping or an alias")
             raise _Stop
         if event.tag is not None and event.tag not in _STRING_TAGS:
-            self._problem(event, f"the tag {event.tag} is not understood; take it out")
+            self._problem(event, f"the tag {_tag(event)} is not understood; take it out")
         value: str = event.value
         if event.anchor is not None:
             self.anchors[event.anchor] = _Anchor(value, 1 + len(value) // _CHARACTERS_A_VALUE, 0)
@@ -255,7 +258,7 @@ class _Composer:
         if event.tag is not None:
             if event.tag in _STRING_TAGS:
                 return text
-            self._problem(event, f"the tag {event.tag} is not understood; take it out, or quote the value")
+            self._problem(event, f"the tag {_tag(event)} is not understood; take it out, or quote the value")
             return text
         if event.style:
             return text
@@ -280,6 +283,10 @@ class _Stop(Exception):  # noqa: N818  # not an error of its own: the problem is
     """Reading on makes no sense."""
 
 
+def _tag(event: Any) -> str:
+    return shown(str(event.tag).replace("tag:yaml.org,2002:", "!!", 1))
+
+
 def _syntax(error: yaml.YAMLError, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:  # a character that YAML does not allow at all
@@ -290,11 +297,13 @@ def _syntax(error: yaml.YAMLError, text: str) -> Problem:
     lines = text.split("\n")
     line = lines[mark.line] if mark.line < len(lines) else ""
     message = str(getattr(error, "problem", "") or error)
-    context = getattr(error, "context", None)
+    context, begin = getattr(error, "context", None), getattr(error, "context_mark", None)
     if "\t" in line[: len(line) - len(line.lstrip())]:
         message = "a tab; YAML is indented with spaces"
     elif "mapping values are not allowed" in message:
         message = "a second `:` in one line, or wrong indentation; quote the text when the colon belongs to it"
-    elif context:
-        message = f"{message} ({context})"
+    elif context and begin and "end of stream" in message:
+        mark, message = begin, f"what begins here never ends ({context})"
+    elif context and begin:
+        message = f"{message} ({context}, begun at {begin.line + 1}:{begin.column + 1})"
     return Problem(mark.line + 1, mark.column + 1, f"not YAML: {message}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from specwatch.engines import ports
 from specwatch.engines.errors import BusyError, FolderError, NotRunningError, StartError
 from specwatch.engines.native import converge, processes, ready, supervision
 from specwatch.engines.native.model import RunFolder, Saved, read, run_folder
@@ -127,7 +128,7 @@ def status(project: Path) -> tuple[ComponentStatus, ...]:
 
 def _start(folder: RunFolder, plan: "Plan", report: Report, *, attached: bool) -> None:
     supervision.sweep(folder)
-    converge.check_ports(plan.commands)
+    ports.check((port, command.name) for command in plan.commands for port in command.ports)
     converge.write(folder, plan)
     folder.state.unlink(missing_ok=True)
     generation = supervision.order(folder, plan.commands, plan.off)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from specwatch.components import BY_NAME
-from specwatch.engines.errors import PortError, StartError
+from specwatch.engines import ports
+from specwatch.engines.errors import StartError
 from specwatch.engines.http import ask
-from specwatch.engines.native import files, processes, ready, secrets, supervision
+from specwatch.engines.native import files, ready, secrets, supervision
 from specwatch.engines.native.model import Command, RunFolder, Saved, read
 from specwatch.engines.native.parts import PARTS
 from specwatch.engines.values import Outcome, Report, Restarted, Started
@@ -22,7 +23,7 @@ def converge(folder: RunFolder, plan: "Plan", report: Report) -> tuple[Outcome, 
     """Return what bringing the running stack to the plan did to each part; raises PortError, FolderError or StartError."""
     saved = read(folder.plan, Saved) or Saved(generation=0, commands=(), off=())
     old = {command.name: command for command in saved.commands}
-    check_ports(tuple(c for c in plan.commands if c.name not in old or set(c.ports) - set(old[c.name].ports)))
+    ports.check((port, c.name) for c in plan.commands for port in c.ports if c.name not in old or port not in old[c.name].ports)
     before = files.current(folder.config)
     touched = files.changed(before, plan.files)
     write(folder, plan)
@@ -116,15 +117,3 @@ def write(folder: RunFolder, plan: "Plan") -> None:
     for command in plan.commands:
         if command.name in BY_NAME and BY_NAME[command.name].data:
             (folder.data / command.name).mkdir(mode=0o700, exist_ok=True)
-
-
-def check_ports(commands: tuple[Command, ...]) -> None:
-    """Raise PortError, naming each port that somebody else listens on and its owner."""
-    taken = [(port, command.name, owner) for command in commands for port in command.ports if (owner := processes.owner(port))]
-    if taken:
-        lines = [
-            f"port {port}, which {name} needs, belongs to "
-            + (f"{owner.name} (pid {owner.pid})" if owner.pid else "a process that this user may not see")
-            for port, name, owner in taken
-        ]
-        raise PortError("up", "\n".join(lines), "end that process, or choose another port in the spec (stack.ports)")

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+import specwatch
 from specwatch import topology
 from specwatch.components import BY_NAME
 from specwatch.engines import programs
@@ -160,7 +161,7 @@ def _component(stack: Stack, where: Topology, folder: RunFolder, program: Found,
         name=name,
         argv=(program.path, *arguments),
         cwd=str(folder.root),
-        env=grafana.environment(stack, where) if name == "grafana" else {},
+        env=_environment(stack, where, name),
         ports=tuple(ports.values()),
         ready=ready if part.ready or part.ready_port else f"tcp://127.0.0.1:{stack.ports[name]}",
         url=f"http://127.0.0.1:{stack.ports[name]}/" if name in ports else "",
@@ -169,6 +170,12 @@ def _component(stack: Stack, where: Topology, folder: RunFolder, program: Found,
         fingerprint=hashlib.sha256(f"{program.version}\0{config}".encode()).hexdigest(),
         verify=(program.path, *part.verify[0], *arguments, *part.verify[1]) if part.verify else (),
     )
+
+
+def _environment(stack: Stack, where: Topology, name: str) -> dict[str, str]:
+    if name == "inbox":
+        return {"PYTHONPATH": str(Path(specwatch.__file__).parents[1])}  # it is a part of specwatch, wherever that lies
+    return grafana.environment(stack, where) if name == "grafana" else {}
 
 
 def _service(stack: Stack, where: Topology, project: Path, service: Service, run: Run) -> Command | Off:

@@ -78,6 +78,8 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "otelcol-health",
                 "otelcol-metrics",
                 "fluentd-metrics",
+                "fluentd-monitor",
+                "tempo-grpc",
                 "otlp-grpc",
                 "otlp-http",
             ],
