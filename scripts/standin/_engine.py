@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60
-# A range of its own, so that networks of an engine that runs already are not in the way.
-_ADDRESSES = "base=10.213.0.0/16,size=24"
-_BRIDGE = "docker0"
-_BRIDGE_ADDRESS = "10.212.0.1/24"
+_IP = "/sbin/ip"
 _ADMIN_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -83,6 +81,7 @@ class Engine:
         if not dockerd or not shutil.which("docker"):
             raise EngineFailed("no dockerd or docker on PATH: run `scripts/engines/get --only docker`")
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_bridge()
         with self.log.open("w") as log:
             process = subprocess.Popen(
                 self._command(dockerd),
@@ -100,11 +99,16 @@ class Engine:
                 raise EngineFailed(f"dockerd {'ended' if process.returncode is not None else 'did not answer'}; {self.log} ends:\n{last}")
             time.sleep(0.1)
 
+    @property
+    def _number(self) -> int:
+        """Tells the networks of several engines apart: the second part of their addresses, and the name of the bridge."""
+        return 180 + zlib.crc32(str(self.folder).encode()) % 70
+
+    @property
+    def _bridge(self) -> str:
+        return f"standin{self._number}"
+
     def _command(self, dockerd: str) -> list[str]:
-        # With an engine here already, its bridge stays its own and ours goes without; otherwise ours is removed at the end.
-        taken = Path(f"/sys/class/net/{_BRIDGE}").exists()
-        bridge = ["--bridge=none", f"--host-gateway-ip={_address_of(_BRIDGE)}"] if taken else [f"--bip={_BRIDGE_ADDRESS}"]
-        (self.folder / "bridge").write_text("" if taken else _BRIDGE)
         return [
             dockerd,
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
@@ -112,8 +116,24 @@ class Engine:
             # A system-wide containerd would be shared with the engine that runs already: its names stay apart.
             *("--containerd-namespace", "specwatch", "--containerd-plugins-namespace", "specwatch-plugins"),
             *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"),
-            *("--default-address-pool", _ADDRESSES, *bridge),
+            # Never `none`: dockerd then deletes docker0, which belongs to the engine that runs already.
+            *("--bridge", self._bridge, "--default-address-pool", f"base=10.{self._number}.0.0/16,size=24"),
         ]
+
+    def _make_bridge(self) -> None:
+        if Path(f"/sys/class/net/{self._bridge}").exists():
+            if not (self.folder / "bridge").exists():
+                raise EngineFailed(f"the network interface {self._bridge} is another's: use another --dir")
+            return
+        (self.folder / "bridge").write_text(self._bridge)
+        for words in (
+            ("link", "add", self._bridge, "type", "bridge"),
+            ("address", "add", f"10.{self._number}.255.1/24", "dev", self._bridge),
+            ("link", "set", self._bridge, "up"),
+        ):
+            done = subprocess.run([_IP, *words], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise EngineFailed(f"`ip {' '.join(words)}` left with {done.returncode}: {done.stderr.strip()}")
 
     def stop(self) -> list[str]:
         """Removes all its containers and networks, ends the engine, and returns what is left of it (nothing, as a rule)."""
@@ -128,9 +148,9 @@ class Engine:
         self._end_orphans()
         self._unmount()
         bridge = self.folder / "bridge"
-        if bridge.exists() and bridge.read_text():
-            subprocess.run(["/sbin/ip", "link", "delete", bridge.read_text()], capture_output=True, check=False)
-        bridge.unlink(missing_ok=True)
+        if bridge.exists():
+            subprocess.run([_IP, "link", "delete", bridge.read_text()], capture_output=True, check=False)
+            bridge.unlink()
         return [f"mount {mount}" for mount in self._mounts()] + [f"process {pid}" for pid in self._processes()]
 
     def _processes(self) -> list[int]:
@@ -155,12 +175,6 @@ class Engine:
     def _unmount(self) -> None:
         for mount in self._mounts():
             subprocess.run(["/bin/umount", "--lazy", mount], capture_output=True, check=False)
-
-
-def _address_of(interface: str) -> str:
-    command = ["/sbin/ip", "-4", "-o", "address", "show", interface]
-    words = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return words[words.index("inet") + 1].partition("/")[0] if "inet" in words else "127.0.0.1"
 
 
 def _end(pid: int) -> None:

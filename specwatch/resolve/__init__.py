@@ -36,7 +36,7 @@ def _packs(spec: Spec, faults: Faults) -> Mapping[str, Pack]:
 
 
 def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults) -> Stack:
-    components = settings.components(spec)
+    components = settings.components(spec, faults)
     ports = settings.ports(spec, components, faults)
     all_services = services.services(spec, faults)
     jobs = (*services.jobs(spec, faults), *settings.component_jobs(components))

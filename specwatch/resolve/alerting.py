@@ -38,7 +38,7 @@ def alerts(spec: Spec, known: Mapping[str, Pack], link: Link, *, has_probes: boo
             )
         )
     found.append(make(name=names.WATCHDOG, service=names.STACK_SERVICE, alert=_WATCHDOG, expr="vector(1)"))
-    _check_unique(spec, found, faults)
+    _check_unique(spec, found[len(spec.alerts) :], faults)
     return tuple(found)
 
 
@@ -131,7 +131,7 @@ def _from_packs(spec: Spec, known: Mapping[str, Pack], make: Callable[..., Alert
     for service_name, service in spec.services.items():
         offered = {name: (pack, alert) for pack in service.uses if pack in known for name, alert in known[pack].alerts.items()}
         for name in service.tune:
-            faults.reference(("services", service_name, "tune", name), "alert of its packs", name, offered)
+            faults.reference(("services", service_name, "tune", name), "alert of its packs", name, offered, on_key=True)
         for name, (pack, alert) in offered.items():
             tuning = service.tune.get(name)
             if tuning and not tuning.enabled:
@@ -143,8 +143,8 @@ def _from_packs(spec: Spec, known: Mapping[str, Pack], make: Callable[..., Alert
             yield make(name=name, service=service_name, alert=alert, expr=templates[key].bind(service_name), tuning=tuning)
 
 
-def _check_unique(spec: Spec, found: list[Alert], faults: Faults) -> None:
-    seen = {(alert.name, alert.service) for alert in found if alert.name not in spec.alerts}
+def _check_unique(spec: Spec, brought: list[Alert], faults: Faults) -> None:
+    seen = {(alert.name, alert.service) for alert in brought}
     for name, alert in spec.alerts.items():
         if (name, alert.service or names.STACK_SERVICE) in seen:
             faults.add(("alerts", name), f'"{name}" comes with a pack or with the stack already; choose another name', on_key=True)

@@ -24,11 +24,11 @@ class Faults:
             self.add(path, f"found {text}, expected at least 1s")
         return value
 
-    def reference(self, path: Path, kind: str, name: str, known: Iterable[str]) -> bool:
+    def reference(self, path: Path, kind: str, name: str, known: Iterable[str], *, on_key: bool = False) -> bool:
         """Return whether `name` is among `known`; note a fault when it is not."""
         options = list(known)
         if name in options:
             return True
         expected = f"expected {listed(options)}" if options else f"there is no {kind} at all"
-        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}')
+        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}', on_key=on_key)
         return False

@@ -22,12 +22,13 @@ _EXTRA_PORTS: Mapping[str, int] = {
     "otlp-grpc": parts.OTLP_GRPC_PORT,
     "otlp-http": parts.OTLP_HTTP_PORT,
 }
+_CARRIERS = (*parts.SHIPPERS, "fluentd")
 # Where a component's own metrics are, when not at its main port.
 _METRICS_ENDPOINTS: Mapping[str, str] = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
 
 
-def components(spec: Spec) -> tuple[str, ...]:
-    """Return the names of the components that are on, in the order of `specwatch.components`."""
+def components(spec: Spec, faults: Faults) -> tuple[str, ...]:
+    """Return the names of the components that are on, in the order of `specwatch.components`; without Loki nothing carries logs."""
     chosen: Mapping[str, bool] = {str(name): on for name, on in spec.stack.components.items()}
     wants_fluentd = any(source == "fluentd" for source in (_log_source(service.logs) for service in spec.services.values()))
     on = []
@@ -35,6 +36,14 @@ def components(spec: Spec) -> tuple[str, ...]:
         default = not component.optional or (component.name == "fluentd" and wants_fluentd)
         if component.name in parts.SHIPPERS:
             default = component.name == spec.stack.shipper
+        if component.name in _CARRIERS and not chosen.get("loki", True):
+            if chosen.get(component.name):
+                faults.add(
+                    ("stack", "components", component.name),
+                    "carries logs to loki, which is off; switch this off too, or loki on",
+                    on_key=True,
+                )
+            continue
         if chosen.get(component.name, default):
             on.append(component.name)
     return tuple(on)

@@ -163,11 +163,15 @@ def _text(value: str, kind: inspect.StrType, path: Path, title: str) -> Iterator
 
 
 def _bare(kind: Any) -> Any:
-    return kind.type if isinstance(kind, inspect.Metadata) else kind
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
 
 
 def _same_shape(value: Any, kind: Any) -> bool:  # noqa: PLR0911  # one line for each kind of value
     kind = _bare(kind)
+    if isinstance(kind, inspect.UnionType):
+        return any(_same_shape(value, option) for option in kind.types)
     if isinstance(value, bool):
         return isinstance(kind, inspect.BoolType)
     if isinstance(value, str):
@@ -204,11 +208,9 @@ def _alternatives(options: Sequence[Any]) -> str:
     return (", or " if texts[-1].startswith("a mapping") else " or ").join(texts)
 
 
-def _expected(kind: Any) -> str:  # noqa: PLR0911  # one line for each kind of type
+def _expected(kind: Any) -> str:  # one line for each kind of type
     title = str((kind.extra_json_schema or {}).get("title") or "") if isinstance(kind, inspect.Metadata) else ""
     bare = _bare(kind)
-    if isinstance(bare, inspect.Metadata):
-        return _expected(bare)
     if isinstance(bare, inspect.StructType):
         keys = [field.encode_name for field in bare.fields]
         return f"a mapping with {listed(keys)}" if len(keys) > 1 else f"a mapping such as {{{keys[0]}: name}}"

@@ -30,7 +30,7 @@ _WORDS: Final[dict[str, bool | None]] = {"": None, "~": None, "null": None, "Nul
 _WORDS.update({"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False})
 _STRING_TAGS: Final = frozenset({"tag:yaml.org,2002:str", "!"})
 _EMPTY: Final = Problem(1, 1, "is empty; the least is `version: 1`")
-_NOT_YAML: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # A long text that many aliases repeat is as much of a bomb as many values are.
 _CHARACTERS_A_VALUE: Final = 64
 
@@ -99,11 +99,12 @@ def read(file: Any, name: str) -> Source:
         raise SpecError(name, (Problem(0, 0, f"is larger than {MAX_BYTES // 1024 // 1024} MB, the most that a spec may have"),))
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SpecError(name, (Problem(1, 1, "is UTF-16 or UTF-32; save it as UTF-8"),))
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return Source(name, raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+        return Source(name, raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace").removeprefix("\ufeff")) + 1
+        column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8")) + 1
         raise SpecError(name, (Problem(line, column, f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"),)) from None
 
 

@@ -53,7 +53,7 @@ _WRONG: list[tuple[str, str, str]] = [
     ("a:\n   b: 1\n  c: 2\n", "4:3", "not YAML: did not find expected key (while parsing a block mapping, begun at 1:1)"),
     ("stack: name: c\n", "2:12", "a second `:` in one line, or wrong indentation; quote the text when the colon belongs to it"),
     ("stack: 'x\n\n\n", "2:8", "what begins here never ends"),
-    ("stack: {name: a\nalerts: {}\n", "3:1", "not YAML: did not find expected ',' or '}' (while parsing a flow mapping, begun at 2:8)"),
+    ("stack: {name: a\nalerts: {}\n", "3:7", "not YAML: did not find expected ',' or '}' (while parsing a flow mapping, begun at 2:8)"),
     ("stack: `x`\n", "2:8", "not YAML: found character that cannot start any token"),
     ('stack: "\\q"\n', "2:9", "not YAML: found unknown escape character"),
     (": 2\n", "2:1", "not YAML: did not find expected key"),
@@ -64,14 +64,14 @@ _WRONG: list[tuple[str, str, str]] = [
     ('stack: {environment: "a\x07b"}\n', "2:24", "the character U+0007 is not allowed; take it out"),
     ("stack: \x00\n", "2:8", "the character U+0000 is not allowed; take it out"),
     ("stack:\n  environment: é\x7f\n", "3:17", "the character U+007F is not allowed; take it out"),
-    ("stack:\n  environment: é\ufeff\n", "3:17", "the character U+FEFF is not allowed; take it out"),
+    ("stack:\n  environment: é\ufffe\n", "3:17", "the character U+FFFE is not allowed; take it out"),
     # Aliases.
     ("stack: *x\n", "2:8", "*x names no anchor above; write &x before it"),
     ("stack: &x [*x]\n", "2:12", "*x stands inside what it names; that never ends"),
     ("stack: &x {name: *x}\n", "2:18", "*x stands inside what it names; that never ends"),
-    (_BOMB, "7:50", f"the aliases up to here stand for more than {MAX_ALIASED:,} values"),
-    (_LONG_BOMB, "3:130", f"the aliases up to here stand for more than {MAX_ALIASED:,} values"),
-    (_DEEP_BY_ALIAS, "14:14", f"is nested more than {MAX_DEPTH} deep"),
+    (_BOMB, "7:25", f"the aliases up to here stand for more than {MAX_ALIASED:,} values"),
+    (_LONG_BOMB, "3:129", f"the aliases up to here stand for more than {MAX_ALIASED:,} values"),
+    (_DEEP_BY_ALIAS, "14:16", f"is nested more than {MAX_DEPTH} deep"),
     ("<<: 5\n", "2:1", "`<<` merges a mapping, or a list of mappings, as in `<<: *defaults`"),
     ("<<: [{stack: {}}, 5]\n", "2:1", "`<<` merges a mapping, or a list of mappings"),
     # Tags.
@@ -89,7 +89,7 @@ _WRONG: list[tuple[str, str, str]] = [
     ("1: 2\n", "2:1", 'unknown key "1"; expected version, stack,'),
     ("null: 2\n", "2:1", 'unknown key "null"; expected version, stack,'),
     ('"\\e[31mred\\n": 1\n', "2:1", r'unknown key "\x1b[31mred\n"; expected version, stack,'),
-    (f'"{"k" * 5000}": 1\n', "2:1", f'unknown key "{"k" * 59}…"; expected version, stack,'),
+    (f'"{"k" * 500}": 1\n', "2:1", f'unknown key "{"k" * 59}…"; expected version, stack,'),
     ("# " + "x" * 100_000 + "\nstack: 5\n", "3:8", "found the number 5, expected a mapping with name, environment,"),
     ("stack:\r\n  name: 5\r\n", "3:9", "found the number 5, expected a name of lower-case letters"),
     ("stack: {name: 5}  # no line end", "2:15", "found the number 5, expected a name of lower-case letters"),
@@ -110,7 +110,6 @@ _WRONG_ROOTS: list[tuple[str, str, str]] = [
     ("version: '1'\n", "1:10", 'found the text "1", expected 1; write 1 without the quotes'),
     ("version: 1.0\n", "1:10", "found the number 1.0, expected 1"),
     ("version:\n", "1:9", "found nothing, expected 1"),
-    ("\ufeff\ufeffversion: 1\n", "1:1", "the character U+FEFF is not allowed"),
     ("%YAML 3.0\n---\nversion: 1\n", "1:1", "not YAML: found incompatible YAML document"),
     ("*a\n", "1:1", "*a names no anchor above"),
 ]
@@ -253,7 +252,7 @@ services:
 """
     services = parse(Source("spec.yaml", text)).services
     assert [(service.team, service.host) for service in services.values()] == [("web", "a"), ("web", "b"), ("data", "c"), ("web", "a")]
-    with pytest.raises(SpecError, match=r'spec\.yaml:2:17: unknown key "<<"'):
+    with pytest.raises(SpecError, match=r'spec\.yaml:2:18: unknown key "<<"'):
         parse(Source("spec.yaml", "version: 1\nservices: {one: {'<<': {team: web}}}\n"))
 
 
