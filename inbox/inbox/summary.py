@@ -87,7 +87,7 @@ def links_in(*texts: str) -> list[Link]:
 
 
 def without_slack_markup(text: str) -> str:
-    """Return Slack text with ``<url|title>`` as its title, dates as their fallback, bold and code unmarked, the three escaped characters restored."""
+    """Return Slack text with links as their titles, dates as their fallback, bold and code unmarked, the escaped characters restored."""
     text = re.sub(r"<(https?://[^\s<>|]+)(?:\|([^<>]*))?>", lambda match: match[2] or match[1], text)
     text = re.sub(r"<!date\^[^<>|]*\|([^<>]*)>", r"\1", text)
     text = re.sub(r"<!(here|channel|everyone)(?:\|[^<>]*)?>", r"@\1", text)

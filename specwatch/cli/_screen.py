@@ -86,7 +86,6 @@ def _line(event: Event) -> str:  # noqa: PLR0911  # one line for each event
             return f"  {text}"
         case Started() | Waiting():
             return ""
-    return ""
 
 
 def end_of_life_notice(shipper: str) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import yaml
@@ -158,14 +159,12 @@ def _open(request: Request) -> Any:
     return build_opener(ProxyHandler({})).open(request, timeout=10)
 
 
-def post(url: str, body: object) -> tuple[int, dict[str, Any]]:
-    """Return the status and the JSON that answer a body sent as JSON; a status of 400 and above is an answer, too."""
-    from urllib.error import HTTPError  # noqa: PLC0415
-
+def post(url: str, body: object) -> tuple[int, str]:
+    """Return the status and the text that answer a body sent as JSON; a status of 400 and above is an answer, too."""
     request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
     try:
         with _open(request) as answer:
-            return answer.status, json.load(answer)
+            return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
-            return error.code, json.load(error)
+            return error.code, error.read().decode()

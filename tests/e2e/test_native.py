@@ -73,8 +73,8 @@ def incident(generated: Project) -> Incident:
 
 def _failed_checkout(project: Project) -> str:
     _, cart = post(project.url("shop", "/cart"), {"product": "mug", "quantity": 1})
-    status, answer = post(project.url("shop", "/checkout"), {"cart": cart["cart"]})
-    return str(answer["trace_id"]) if status == 500 else ""
+    status, answer = post(project.url("shop", "/checkout"), {"cart": json.loads(cart)["cart"]})
+    return str(json.loads(answer)["trace_id"]) if status == 500 else ""
 
 
 def _both(project: Project, status: str) -> tuple[dict[str, Any], dict[str, Any]] | None:

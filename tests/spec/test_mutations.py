@@ -140,7 +140,12 @@ def _nest(tree: _Tree, dice: random.Random) -> None:
 
 def _toggle(tree: _Tree, dice: random.Random) -> None:
     chosen = {name: dice.random() < 0.5 for name in BY_NAME if dice.random() < 0.5}
-    tree.data["stack"] = {**(tree.data.get("stack") or {}), "components": chosen, "shipper": dice.choice(["promtail", "otelcol"])}
+    stack = tree.data.get("stack")
+    tree.data["stack"] = {
+        **(stack if isinstance(stack, dict) else {}),
+        "components": chosen,
+        "shipper": dice.choice(["promtail", "otelcol"]),
+    }
 
 
 _STRUCTURAL: Final[tuple[Callable[[_Tree, random.Random], None], ...]] = (
