@@ -276,8 +276,8 @@ class _Staging:
         descriptor, name = found
         temporary = f"{_TEMPORARY}{name}.tmp"
         try:
+            self.staged.append((descriptor, temporary, name, path))  # first, so that an interrupt at any point finds it
             created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
-            self.staged.append((descriptor, temporary, name, path))
             with os.fdopen(created, "wb") as file:
                 file.write(text.encode("utf-8", "surrogateescape"))
         except OSError as error:

@@ -236,7 +236,7 @@ def test_down_leaves_nothing_but_the_data(stack: Project) -> None:
     then = time.time()
     before = _query(stack, "orders_total", then), len(_lines(stack, '{service="shop"}', then)), len(stack.messages())
     stack.must("down")
-    assert stack.processes() == []
+    wait_for("the last process to end", lambda: not stack.processes(), 5)
     for port in stack.ports.values():
         with socket.create_server(("127.0.0.1", port)):
             pass

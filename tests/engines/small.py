@@ -34,7 +34,8 @@ def small_stack(*components: str, command: tuple[str, ...] = (), **changes: Any)
         inhibitions=(),
         mute_times=(),
     )
-    return replace(stack, jobs=tuple(job for job in stack.jobs if not job.component or job.owner in components), **changes)
+    jobs = tuple(job for job in stack.jobs if not job.component or job.owner in components)
+    return replace(stack, **{"jobs": jobs, **changes})
 
 
 def start(stack: Stack, project: Path, events: list[Event] | None = None) -> dict[str, ComponentStatus]:

@@ -58,6 +58,13 @@ def test_the_collector_takes_the_place_of_a_missing_promtail(shelf: Path, tmp_pa
     assert not [path for path in made.files if path.startswith("promtail/")]
 
 
+def test_where_neither_shipper_is_the_cure_is_the_one_that_can_be_had(shelf: Path, tmp_path: Path) -> None:
+    """Ensure that a missing Promtail points to the collector, which scripts/engines can get."""
+    put(shelf, "loki", "3.7.8")
+    off = {each.name: each for each in plan(demo_stack(), tmp_path).off}
+    assert off["promtail"].cure == "scripts/engines/get --only otelcol: the collector takes its place"
+
+
 def test_without_loki_there_is_no_shipper(shelf: Path, tmp_path: Path) -> None:
     """Ensure that a shipper with nowhere to ship to is off, with the cure of what it lacks."""
     put(shelf, "otelcol", "0.149.0")
@@ -81,7 +88,7 @@ def test_every_single_part_may_be_missing(shelf: Path, tmp_path: Path) -> None:
         (shelf / missing).unlink()
         made = plan(demo_stack(), tmp_path)
         off = {each.name for each in made.off}
-        assert missing.removesuffix("_exporter") in off | {"promtail"}
+        assert ("promtail" if missing == "otelcol" else missing.removesuffix("_exporter")) in off
         assert f"job_name: {missing.removesuffix('_exporter')}" not in made.files.get("prometheus/prometheus.yml", "")
 
 

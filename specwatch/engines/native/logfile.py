@@ -4,11 +4,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
 KEEP: Final = 3
 LIMIT_BYTES: Final = 10 * 1024 * 1024
+_NEWLINE: Final = ord("\n")
 _POLL_SECONDS: Final = 0.2
 
 
@@ -26,8 +28,10 @@ class LogFile:
     def write(self, chunk: bytes) -> None:
         """Append the bytes; what a full disk does not take is lost, for the process must not stop over its log."""
         try:
-            if self._size + len(chunk) > self._limit:
-                end = chunk.rfind(b"\n") + 1
+            while self._size + len(chunk) > self._limit and self._size:
+                end = chunk.rfind(b"\n", 0, max(0, self._limit - self._size)) + 1
+                if not end and not self._whole:  # the line that is begun ends in the same file
+                    end = chunk.find(b"\n") + 1
                 self._write(chunk[:end])
                 self._rotate()
                 chunk = chunk[end:]
@@ -42,11 +46,13 @@ class LogFile:
     def _open(self) -> None:
         self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._size = os.fstat(self._handle).st_size
+        self._whole = True
 
     def _write(self, chunk: bytes) -> None:
         while chunk:
             written = os.write(self._handle, chunk)
             self._size += written
+            self._whole = chunk[written - 1] == _NEWLINE
             chunk = chunk[written:]
 
     def _rotate(self) -> None:
@@ -61,33 +67,54 @@ class LogFile:
 
 def tail(path: Path, lines: int) -> list[str]:
     """Return the last lines, reaching back into the rotated file when the current one is short; none when there is no file."""
-    last: deque[str] = deque(maxlen=lines)
-    for part in (path.with_name(f"{path.name}.1"), path):
-        if part.exists():
-            with part.open(errors="replace") as file:
-                last.extend(line.rstrip("\n") for line in file)
-    return list(last)
+    last: deque[bytes] = deque(maxlen=lines)
+    for part in (_rotated(path), path):
+        with suppress(FileNotFoundError):
+            last.extend(part.read_bytes().splitlines())
+    return [line.decode(errors="replace") for line in last]
 
 
 def follow(path: Path, lines: int) -> Iterator[str]:
     """Yield the last lines and then each new one, for ever, through rotations and a file that is not there yet."""
-    yield from tail(path, lines)
-    file: IO[bytes] | None = path.open("rb") if path.exists() else None
-    rest = b""
+    file = _opened(path)
+    last: deque[bytes] = deque(maxlen=lines)
+    with suppress(FileNotFoundError):
+        last.extend(_rotated(path).read_bytes().splitlines())
+    # Read by the handle that is followed, so that nothing is written unseen in between.
+    *whole, rest = (file.read() if file else b"").split(b"\n")
+    last.extend(whole)
+    yield from (line.decode(errors="replace") for line in last)
     try:
-        if file:
-            file.seek(0, os.SEEK_END)
         while True:
             # Asked before reading: what the old file got until it was renamed is read before the new one is opened.
-            renamed = path.exists() and (file is None or os.fstat(file.fileno()).st_ino != path.stat().st_ino)
+            newer = _newer(path, file)
             *whole, rest = (rest + (file.read() if file else b"")).split(b"\n")
+            if newer and file:
+                file.close()
+            file = newer or file
             yield from (line.decode(errors="replace") for line in whole)
-            if renamed:
-                if file:
-                    file.close()
-                file = path.open("rb")
-            elif not whole:
+            if not whole and not newer:
                 time.sleep(_POLL_SECONDS)
     finally:
         if file:
             file.close()
+
+
+def _rotated(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")
+
+
+def _opened(path: Path) -> IO[bytes] | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def _newer(path: Path, file: IO[bytes] | None) -> IO[bytes] | None:
+    """Return the file that is at `path` by now when it is another than `file`."""
+    newer = _opened(path)
+    if newer and file and os.fstat(newer.fileno()).st_ino == os.fstat(file.fileno()).st_ino:
+        newer.close()
+        return None
+    return newer

@@ -80,6 +80,9 @@ def plan(stack: Stack, project: Path, only: tuple[str, ...] = ()) -> Plan:
     found = programs.find_all(dict.fromkeys((*stack.components, *(("otelcol",) if stack.has("promtail") else ()))))
     stack, substituted = _with_shipper(stack, found)
     off = [each for name in stack.components if isinstance(each := found[name], Off)]
+    if "promtail" in (lost := [each.name for each in off]):  # it cannot be had, but what takes its place can
+        cure = "scripts/engines/get --only otelcol: the collector takes its place"
+        off[lost.index("promtail")] = Off("promtail", "neither it nor the collector is here", cure)
     running = {name: program for name, program in found.items() if isinstance(program, Found) and stack.has(name)}
     if not running.keys() & {"loki"} and stack.shipper in running:
         del running[stack.shipper]
