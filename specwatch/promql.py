@@ -35,13 +35,20 @@ class Template(Struct, frozen=True):
 
 
 def template(text: str) -> Template:
-    """Return `text` with a hole for the job in each of its selectors; raises PromqlError when it does not parse."""
+    """Return `text` with a hole for the job in each of its selectors; raises PromqlError when it cannot be."""
 
     def add_job(node: Any) -> Any:
         # The selector inside a range selector is visited too. A changed node must be parsed again: the parser's tree is its own copy.
         return parse(str(_with_job(node))) if isinstance(node, promql_parser.VectorSelector) else None
 
-    printed = str(promql_parser.transform(parse(text), post_visit=add_job))
+    expression = parse(text)
+    try:
+        printed = str(promql_parser.transform(expression, post_visit=add_job))
+        reread = str(parse(printed))
+    except ValueError:
+        printed, reread = text, ""
+    if reread != printed:  # the parser prints strings without their escapes
+        raise PromqlError(f"{text}: has a quote or a backslash inside a string, which a template cannot hold")
     for variable, duration in _GRAFANA_DURATIONS.items():
         printed = printed.replace(f"[{duration}", f"[{variable}").replace(f":{duration}", f":{variable}")
     return Template(tuple(printed.split(_HOLE)))

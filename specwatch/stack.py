@@ -401,7 +401,8 @@ class Grafana(Struct, frozen=True, kw_only=True):
 class Stack(Struct, frozen=True, kw_only=True):
     """The whole meaning of a spec.
 
-    `components` are the parts that are on (see `specwatch.components`); `versions` has the tag of each, `ports` its port on the
+    `components` are the parts that are on (see `specwatch.components`), `optional` those among them that only start when they are
+    asked for (a compose profile of the same name); `versions` has the tag of each, `ports` its port on the
     host, `memory` its limit in Docker's notation ("512m"). `links` is the base of the URLs that people follow, without a port ("http://127.0.0.1").
     """
 
@@ -411,6 +412,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     bind: str
     links: str
     components: tuple[str, ...]
+    optional: tuple[str, ...]
     shipper: Literal["promtail", "otelcol"]
     versions: Mapping[str, str]
     ports: Mapping[str, int]

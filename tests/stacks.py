@@ -213,6 +213,7 @@ def _demo() -> Stack:
         bind="127.0.0.1",
         links="http://127.0.0.1",
         components=COMPONENTS_ON,
+        optional=(),
         shipper="promtail",
         versions={name: component.version for name, component in BY_NAME.items()},
         ports=ports(),

@@ -4,6 +4,7 @@ A reload can answer 200 and change nothing, so the program is asked afterwards. 
 was rendered must be found in the answer, not equal it.
 """
 
+import calendar
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -81,6 +82,8 @@ def _missing(wanted: object, running: object, place: str) -> list[str]:
             for line in _missing(value, known.get(_canonical(key)), f"{place}: {key}")
         ]
     if isinstance(wanted, list) and isinstance(running, list):
+        if place.endswith("matchers"):  # all must match, and they come back sorted
+            wanted, running = sorted(wanted, key=_matcher_key), sorted(running, key=_matcher_key)
         return [line for n, (a, b) in enumerate(zip_longest(wanted, running)) for line in _missing(a, b, f"{place}[{n}]")]
     if _same(wanted, running):
         return []
@@ -96,6 +99,7 @@ def _same(wanted: object, running: object) -> bool:
         b.endswith(f"/{a}")
         or (_DURATION.match(a) is not None and _DURATION.match(b) is not None and _milliseconds(a) == _milliseconds(b))
         or (_MATCHER.match(a) is not None and _matcher(a) == _matcher(b))
+        or _months(a) == b
     )
 
 
@@ -112,6 +116,16 @@ def _milliseconds(text: str) -> int:
 def _matcher(text: str) -> tuple[str, ...] | None:
     seen = _MATCHER.match(text)
     return seen.groups() if seen else None
+
+
+def _matcher_key(text: object) -> tuple[str, ...]:
+    return _matcher(str(text)) or (str(text),)
+
+
+def _months(text: str) -> str:
+    """Return a range of months in numbers, as Alertmanager tells it: "january:march" is "1:3"."""
+    names = [calendar.month_name[number].lower() for number in range(1, 13)]
+    return ":".join(str(names.index(part) + 1) if part in names else part for part in text.lower().split(":"))
 
 
 def _short(value: object) -> str:

@@ -88,7 +88,7 @@ def _component(stack: Stack, topology: Topology, name: str) -> dict[str, Any]:
     body: dict[str, Any] = {"image": f"{component.image}:{stack.versions[name]}"}
     if name in _BUILT:
         body["build"] = {"context": f"./{name}"}
-    if component.optional and not _needed(stack, name):
+    if name in stack.optional:
         body["profiles"] = [name]
     if name in _ARGUMENTS:
         body["command"] = list(_ARGUMENTS[name](stack, topology))
@@ -165,12 +165,6 @@ def _order(stack: Stack, services: dict[str, dict[str, Any]]) -> None:
                     services[other]["healthcheck"] |= {"interval": "2s", "retries": 15}
         if after:
             body["depends_on"] = after
-
-
-def _needed(stack: Stack, name: str) -> bool:
-    """Return whether something would miss an optional component: a scrape job with a fixed address, a service that logs to it."""
-    scraped = any(job.owner in {name, f"{name}-metrics"} and job.discovery == "address" for job in stack.jobs)
-    return scraped or (name == "fluentd" and any(service.logs and service.logs.source == "fluentd" for service in stack.services))
 
 
 def _ports(stack: Stack, name: str) -> list[str]:

@@ -36,10 +36,10 @@ def _packs(spec: Spec, faults: Faults) -> Mapping[str, Pack]:
 
 
 def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults) -> Stack:
-    components = settings.components(spec, faults)
+    components, optional = settings.components(spec, faults)
     ports = settings.ports(spec, components, faults)
     all_services = services.services(spec, faults)
-    jobs = (*services.jobs(spec, faults), *settings.component_jobs(components))
+    jobs = (*services.jobs(spec, faults), *settings.component_jobs(components, optional))
     probes = services.probes(spec, faults)
     link = settings.link(spec.stack, ports)
     receivers = Receivers(spec, has_inbox="inbox" in components, faults=faults)
@@ -50,6 +50,7 @@ def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults
         bind=settings.bind(spec.stack, faults),
         links=spec.stack.links.rstrip("/"),
         components=components,
+        optional=optional,
         shipper=spec.stack.shipper,
         versions=settings.versions(spec.stack),
         ports=ports,

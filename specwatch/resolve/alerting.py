@@ -63,7 +63,7 @@ _WATCHDOG = PackAlert(
 
 
 def _own(spec: Spec, name: str, alert: AlertSpec, path: Path, make: Callable[..., Alert], faults: Faults) -> Alert:
-    if alert.service:
+    if alert.service and alert.service not in spec.services and alert.service not in spec.targets:
         faults.reference((*path, "service"), "service or target", alert.service, (*spec.services, *spec.targets))
     for label in ("alertname", "severity", "service", "team"):
         if label in alert.labels:

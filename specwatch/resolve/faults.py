@@ -1,6 +1,6 @@
 """The place where the resolver notes what is wrong, so that every fault is reported at once."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from specwatch import names
 from specwatch.spec.explain import did_you_mean, listed
@@ -24,11 +24,11 @@ class Faults:
             self.add(path, f"found {text}, expected at least 1s")
         return value
 
-    def reference(self, path: Path, kind: str, name: str, known: Iterable[str], *, on_key: bool = False) -> bool:
+    def reference(self, path: Path, kind: str, name: str, known: Collection[str], *, on_key: bool = False) -> bool:
         """Return whether `name` is among `known`; note a fault when it is not."""
-        options = list(known)
-        if name in options:
+        if name in known:  # asked of a mapping or a set, for a spec may name ten thousand of a thousand services
             return True
+        options = list(known)
         expected = f"expected {listed(options)}" if options else f"there is no {kind} at all"
         self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}', on_key=on_key)
         return False

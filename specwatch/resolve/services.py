@@ -48,7 +48,7 @@ def _service(spec: Spec, name: str, service: ServiceSpec, faults: Faults) -> Ser
 def _check_order(spec: Spec, name: str, run: RunSpec, path: Path, faults: Faults) -> None:
     """Note the services that cannot start before this one: unknown, not started by specwatch, or waiting for this one themselves."""
     for index, other in enumerate(run.depends_on):
-        if not faults.reference((*path, index), "service", other, (known for known in spec.services if known != name)):
+        if not faults.reference((*path, index), "service", other, [known for known in spec.services if known != name]):
             continue
         if not spec.services[other].run:
             faults.add((*path, index), f"{other} has no `run`: specwatch does not start it, so nothing can wait for it")

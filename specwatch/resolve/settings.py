@@ -27,26 +27,26 @@ _CARRIERS = (*parts.SHIPPERS, "fluentd")
 _METRICS_ENDPOINTS: Mapping[str, str] = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
 
 
-def components(spec: Spec, faults: Faults) -> tuple[str, ...]:
-    """Return the names of the components that are on, in the order of `specwatch.components`; without Loki nothing carries logs."""
+def components(spec: Spec, faults: Faults) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the components that are on, in the order of `specwatch.components`, and of those the optional ones.
+
+    An optional component that the spec neither switches on nor off waits in a compose profile. Without Loki nothing carries logs.
+    """
     chosen: Mapping[str, bool] = {str(name): on for name, on in spec.stack.components.items()}
-    wants_fluentd = any(source == "fluentd" for source in (_log_source(service.logs) for service in spec.services.values()))
-    on = []
+    wants_fluentd = any(_log_source(service.logs) == "fluentd" for service in spec.services.values())
+    on, optional = [], []
     for component in parts.COMPONENTS:
-        default = not component.optional or (component.name == "fluentd" and wants_fluentd)
-        if component.name in parts.SHIPPERS:
-            default = component.name == spec.stack.shipper
-        if component.name in _CARRIERS and not chosen.get("loki", True):
-            if chosen.get(component.name):
-                faults.add(
-                    ("stack", "components", component.name),
-                    "carries logs to loki, which is off; switch this off too, or loki on",
-                    on_key=True,
-                )
+        name = component.name
+        if name in _CARRIERS and not chosen.get("loki", True):
+            if chosen.get(name):
+                message = "carries logs to loki, which is off; switch this off too, or loki on"
+                faults.add(("stack", "components", name), message, on_key=True)
             continue
-        if chosen.get(component.name, default):
-            on.append(component.name)
-    return tuple(on)
+        if chosen.get(name, name == spec.stack.shipper if name in parts.SHIPPERS else True):
+            on.append(name)
+            if component.optional and name not in chosen and not (name == "fluentd" and wants_fluentd):
+                optional.append(name)
+    return tuple(on), tuple(optional)
 
 
 def _log_source(logs: object) -> str:
@@ -115,6 +115,20 @@ def link(stack: StackSpec, host_ports: Mapping[str, int]) -> Callable[[str, str]
     return lambda component, path: f"{base}:{host_ports[component]}/{path}"
 
 
-def component_jobs(on: tuple[str, ...]) -> tuple[Job, ...]:
-    """Return the jobs by which the stack scrapes its own components."""
-    return tuple(Job(name=name, owner=_METRICS_ENDPOINTS.get(name, name), team="ops", discovery="address", component=True) for name in on)
+def component_jobs(on: tuple[str, ...], optional: tuple[str, ...]) -> tuple[Job, ...]:
+    """Return the jobs by which the stack scrapes its own components.
+
+    An optional one is found by its name, so that no target is down while it is not started.
+    """
+    return tuple(
+        Job(
+            name=name,
+            owner=_METRICS_ENDPOINTS.get(name, name),
+            team="ops",
+            discovery="dns" if name in optional else "address",
+            targets=(name,) if name in optional else (),
+            port=_EXTRA_PORTS.get(_METRICS_ENDPOINTS.get(name, ""), parts.BY_NAME[name].port) if name in optional else 0,
+            component=True,
+        )
+        for name in on
+    )

@@ -66,7 +66,8 @@ SMALL: Final = {
     "dns names": "targets: {a: {metrics: {dns: [tasks.a], port: 9100}}, b: {metrics: {dns: [b.example.com, c.example.com], port: 1}}}",
     "containers": "services: {a: {metrics: {containers: true}}, b: {metrics: {containers: true, port: 9000}}}",
     "credentials": (
-        "services: {a: {metrics: {port: 1, bearer: {secret: b}}}, c: {metrics: {port: 2, scheme: https, basic: {username: u, password: {secret: p}}, "
+        "services: {a: {metrics: {port: 1, bearer: {secret: b}}}, "
+        "c: {metrics: {port: 2, scheme: https, basic: {username: u, password: {secret: p}}, "
         "tls: {ca: {secret: ca}, certificate: {secret: crt}, key: {secret: key}, server_name: c}}}}"
     ),
     "probes": "targets: {a: {probe: 'https://example.com/'}, b: {probe: 'db:5432'}}",

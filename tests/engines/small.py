@@ -25,6 +25,7 @@ def small_stack(*components: str, command: tuple[str, ...] = (), **changes: Any)
     assert shop.run
     stack = demo_stack(
         components=components,
+        optional=(),
         ports={name: free_port() for name in (*(component.name for component in COMPONENTS), *EXTRA_PORTS)},
         services=(replace(shop, run=replace(shop.run, command=command or (*SERVER, str(port)), environment={}, restart="unless-stopped")),),
         probes=(),

@@ -13,7 +13,7 @@ from specwatch import names, topology
 from specwatch.components import BY_NAME, COMPONENTS
 from specwatch.render import compose
 from specwatch.render import render as render_all
-from specwatch.stack import Build, Job, Logs, Stack
+from specwatch.stack import Build, Job, Stack
 from tests.goldens import check
 from tests.stacks import HOSTILE, demo_stack, full_stack, ports, probe, service
 from tests.tools import write
@@ -225,18 +225,10 @@ def test_a_service_waits_for_what_it_names() -> None:
     }
 
 
-def test_an_optional_component_that_nobody_needs_has_a_profile() -> None:
-    """A cAdvisor starts only when asked for; once a job has its address, it is a part like any other."""
-    stack = everything()
-    assert services(stack)["cadvisor"]["profiles"] == ["cadvisor"]
-    scraped = replace(stack, jobs=(*stack.jobs, Job(name="cadvisor", owner="cadvisor", team="ops", discovery="address")))
-    assert "profiles" not in services(scraped)["cadvisor"]
-
-
-def test_fluentd_is_needed_by_services_that_log_to_it() -> None:
-    """A service that sends its lines to Fluentd makes it a part like any other."""
-    sender = service("shop", logs=Logs(format="json", source="fluentd"))
-    assert "profiles" not in services(everything(services=(sender,)))["fluentd"]
+def test_an_optional_component_waits_in_a_profile() -> None:
+    """A cAdvisor that the spec does not ask for starts with --profile; one that it does is a part like any other."""
+    assert services(everything(optional=("cadvisor",)))["cadvisor"]["profiles"] == ["cadvisor"]
+    assert "profiles" not in services(everything())["cadvisor"]
 
 
 def test_lines_are_labelled_for_the_shipper() -> None:

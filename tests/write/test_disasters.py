@@ -22,8 +22,8 @@ from tests.commandline import ROOT, command, specwatch
 _SERVICES: Final = 270
 _SEED: Final = 7
 _KILLS: Final = int(os.environ.get("SPECWATCH_KILLS", "5"))
-_MOUNT: Final = shutil.which("mount")
-_UMOUNT: Final = shutil.which("umount")
+_MOUNT: Final = shutil.which("mount") or ""
+_UMOUNT: Final = shutil.which("umount") or ""
 _NOBODY: Final = 65534
 
 
@@ -162,8 +162,8 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, specs: list[tuple[Path, dic
     # Old files, new ones beside a third of them, and their folders.
     size = (sum(-(-len(text) // 4096) for text in old.values()) * 4 // 3 + 60) * 4096
     mounted = (
-        _MOUNT is not None
-        and _UMOUNT is not None
+        bool(_MOUNT)
+        and bool(_UMOUNT)
         and os.geteuid() == 0
         and subprocess.run([_MOUNT, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False).returncode == 0
     )

@@ -63,7 +63,7 @@ def test_compare_tells_and_touches_nothing(tmp_path: Path) -> None:
     """Ensure comparing names every kind of change, makes no folder and writes no file."""
     assert _kinds(compare(_FILES, tmp_path / "none")) == dict.fromkeys(_FILES, "new")
     assert not (tmp_path / "none").exists()
-    write(_FILES | {"old.yml": "o\n", "kept.yml": "k\n"}, tmp_path)
+    write({**_FILES, "old.yml": "o\n", "kept.yml": "k\n"}, tmp_path)
     (tmp_path / "sub/b.yml").write_text("mine\n", encoding="utf-8")
     (tmp_path / "kept.yml").write_text("mine\n", encoding="utf-8")
     (tmp_path / "sub/deep/c.json").unlink()
@@ -112,7 +112,7 @@ def test_a_file_that_was_there_before_us_is_kept(tmp_path: Path) -> None:
 
 def test_stale_files_go_with_their_empty_folders_only(tmp_path: Path) -> None:
     """Ensure what the spec no longer makes is removed, an edited one kept, and a folder with somebody's file in it stays."""
-    write(_FILES | {"x/y/z.yml": "z\n", "x/w.yml": "w\n", "mine/v.yml": "v\n"}, tmp_path)
+    write({**_FILES, "x/y/z.yml": "z\n", "x/w.yml": "w\n", "mine/v.yml": "v\n"}, tmp_path)
     (tmp_path / "sub/own.txt").write_text("own\n", encoding="utf-8")
     (tmp_path / "mine/v.yml").write_text("edited\n", encoding="utf-8")
     changes = write({"a.yml": "a\n"}, tmp_path)

@@ -77,6 +77,7 @@ def plan(stack: Stack, project: Path, only: tuple[str, ...] = ()) -> Plan:
     for none). Nothing is written and nothing is started.
     """
     folder = run_folder(project)
+    stack = replace(stack, components=tuple(name for name in stack.components if name not in stack.optional))
     found = programs.find_all(dict.fromkeys((*stack.components, *(("otelcol",) if stack.has("promtail") else ()))))
     stack, substituted = _with_shipper(stack, found)
     off = [each for name in stack.components if isinstance(each := found[name], Off)]

@@ -56,7 +56,8 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     evaluation_interval: Annotated[Duration, Meta(description="How often rules are evaluated.")] = "10s"
     shipper: Annotated[Literal["promtail", "otelcol"], Meta(description="What carries container logs to Loki.")] = "promtail"
     components: Annotated[
-        dict[ComponentName, bool], Meta(description="Parts switched on or off; all but fluentd and cadvisor are on by default.")
+        dict[ComponentName, bool],
+        Meta(description="Parts on or off. All are on, but fluentd and cadvisor wait in a compose profile until they are switched on."),
     ] = {}
     versions: Annotated[dict[ComponentName, Version], Meta(description="Image tags other than the pinned ones.")] = {}
     ports: Annotated[

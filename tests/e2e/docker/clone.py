@@ -172,7 +172,7 @@ class Clone:
             return None
 
     def send(self, name: str, path: str, body: object, method: str = "POST") -> Any:
-        """Return the JSON (or None) that answers a body sent as JSON."""
+        """Return the JSON that answers a body sent as JSON; None for an answer of another kind."""
         return _exchange(Request(self.url(name, path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method))
 
     def messages(self, **wanted: str) -> list[dict[str, Any]]:
@@ -200,4 +200,4 @@ def _exchange(request: Request) -> Any:
     # Proxies of the environment are not for our own programs.
     with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
         text = answer.read()
-    return json.loads(text) if text else None
+        return json.loads(text) if answer.headers.get_content_type() == "application/json" else None

@@ -171,7 +171,7 @@ def test_every_container_has_its_limits(stack: Clone) -> None:
             "Type": "json-file",
             "Config": {"labels": "specwatch.service", "max-file": "3", "max-size": "10m"},
         }, name
-        assert not any(host[key] for key in ("Privileged", "Devices", "GroupAdd", "Sysctls", "PidMode", "UTSMode", "UsernsMode")), name
+        assert not any(host.get(key) for key in ("Privileged", "Devices", "GroupAdd", "Sysctls", "PidMode", "UTSMode", "UsernsMode")), name
         assert (host["IpcMode"], host["CgroupnsMode"]) == ("private", "private"), name
 
 
@@ -220,6 +220,7 @@ def test_what_is_killed_comes_back(stack: Clone) -> None:
     """Ensure that parts that are killed are started anew by the engine, and are healthy again without anybody's help."""
     names = ("prometheus", "alertmanager", "loki", "inbox", "shop")
     before = stack.containers()
+    assert all(before[name]["State"]["Pid"] > 1 for name in names)
     for name in names:
         # From outside, as the kernel does when memory is short: `docker kill` means that it is to stay down.
         os.kill(before[name]["State"]["Pid"], signal.SIGKILL)
@@ -263,7 +264,8 @@ def test_data_outlive_down(stack: Clone) -> None:
 
 def test_down_with_volumes_leaves_nothing(stack: Clone, engine: Engine) -> None:
     """Ensure that `down --volumes` removes containers, networks and data of the stack, and leaves the user's secrets."""
-    project = f"label=com.docker.compose.project={stack.compose('config', '--format', '{{.Name}}').strip() or 'shop'}"
+    name = next(iter(stack.containers().values()))["Config"]["Labels"]["com.docker.compose.project"]
+    project = f"label=com.docker.compose.project={name}"
     stack.compose("down", "--volumes")
     for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
         assert engine.docker(*kind, "--quiet", "--filter", project) == ""
