@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ _LIMIT_SECONDS: Final = 180.0
 _POLL_SECONDS: Final = 0.1
 # How many stacks are broken side by side: each mostly waits for its own timers.
 _LANES: Final = 4
+_BOTH: Final = {"slack", "mail"}
 
 
 def up(runs: int) -> dict[str, Any]:
@@ -42,25 +44,37 @@ def up(runs: int) -> dict[str, Any]:
 
 
 def fault_to_message(runs: int) -> dict[str, Any]:
-    """Measure the time from the fault to the first message and to both, Slack's and the e-mail, with the spec's own timing."""
+    """Measure the time from the fault to its messages, with the spec's own timing."""
     lanes = min(_LANES, runs)
+    shares = [len(range(lane, runs, lanes)) for lane in range(lanes)]
     with ThreadPoolExecutor(lanes) as pool:
-        found = [pair for lane in pool.map(_lane, range(lanes), [len(range(lane, runs, lanes)) for lane in range(lanes)]) for pair in lane]
+        found = [arrival for lane in pool.map(_lane, range(lanes), shares) for arrival in lane]
     return {
         "how": (
-            "from the moment `break` returns (60 % of the checkouts fail from then on, 8 requests a second) to the message in the inbox; "
+            "from the moment `break` returns (60 % of the checkouts fail from then on, 8 requests a second) to the message in the inbox: "
+            "the first of all, the first in Slack and by e-mail both, and both of the alert PaymentsFailing; "
             f"before each fault fresh data, {_WARM_SECONDS:.0f} s of good orders and a random part of a scrape interval; "
             f"{lanes} stacks side by side"
         ),
         "target": {"first.p95": 45, "both.p95": 45},
         "unit": "s",
-        "first": summary([first for first, _ in found], 1),
-        "both": summary([both for _, both in found], 1),
-        "values": [[round(first, 1), round(both, 1)] for first, both in found],
+        "first": summary([each.first for each in found], 1),
+        "both": summary([each.both for each in found], 1),
+        "payments_failing": summary([each.payments for each in found], 1),
+        "values": [[round(each.first, 1), round(each.both, 1), round(each.payments, 1)] for each in found],
     }
 
 
-def _lane(lane: int, runs: int) -> list[tuple[float, float]]:
+@dataclass(frozen=True)
+class _Arrival:
+    """Seconds after the fault: the first message, both ways to a person, both ways of the alert on payments."""
+
+    first: float
+    both: float
+    payments: float
+
+
+def _lane(lane: int, runs: int) -> list[_Arrival]:
     found = []
     with _project() as project:
         for run in range(runs):
@@ -68,22 +82,27 @@ def _lane(lane: int, runs: int) -> list[tuple[float, float]]:
             project.must("up")
             time.sleep(_WARM_SECONDS + random.uniform(0, _SCRAPE_SECONDS))  # noqa: S311  # a phase, no secret
             found.append(_fault(project))
-            say(f"  lane {lane + 1}, {run + 1}/{runs}: first {found[-1][0]:.1f} s, both {found[-1][1]:.1f} s")
+            say(f"  lane {lane + 1}, {run + 1}/{runs}: first {found[-1].first:.1f} s, PaymentsFailing {found[-1].payments:.1f} s")
     return found
 
 
-def _fault(project: Project) -> tuple[float, float]:
-    known = {message["id"] for message in project.messages()}
+def _fault(project: Project) -> _Arrival:
+    before = len(project.messages())
     project.faults("break")
     begun = time.monotonic()
-    first = 0.0
+    first = both = 0.0
     while (passed := time.monotonic() - begun) < _LIMIT_SECONDS:
-        arrived = [message for message in project.messages(status="firing") if message["id"] not in known and "shop" in message["title"]]
+        arrived = project.messages()[before:]
         first = first or (passed if arrived else 0.0)
-        if {message["kind"] for message in arrived if "payments fail" in message["title"]} == {"slack", "mail"}:
-            return first, passed
+        both = both or (passed if _kinds(arrived) == _BOTH else 0.0)
+        if _kinds([message for message in arrived if "payments fail" in message["title"]]) == _BOTH:
+            return _Arrival(first, both, passed)
         time.sleep(_POLL_SECONDS)
     raise TimeoutError(f"no message after {_LIMIT_SECONDS:.0f} s")
+
+
+def _kinds(messages: list[dict[str, Any]]) -> set[str]:
+    return {message["kind"] for message in messages}
 
 
 @contextmanager

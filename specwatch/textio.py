@@ -44,27 +44,35 @@ def dump_json(value: object) -> str:
     return msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(value), indent=2).decode() + "\n"
 
 
-def _mapping(value: Mapping[object, object], indent: str, lines: list[str], keys: dict[object, str], first: str = "") -> None:
-    """Append the mapping's lines; the first of them begins with `first` (a "- ") instead of the indent."""
+def _mapping(value: Mapping[object, object], indent: str, lines: list[str], known: dict[object, str], first: str = "") -> None:
+    """Append the mapping's lines; the first of them begins with `first` (a "- ") instead of the indent.
+
+    `known` maps keys and texts on one line to how they are written: in ten thousand rules most of them come back.
+    """
     deeper = indent + "  "
     lead = first or indent
     for key, item in value.items():
-        text = keys.get(key)
+        text = known.get(key)
         if text is None:
-            text = keys[key] = _key(key)
+            text = known[key] = _key(key)
         kind = type(item)
         if kind is str:
-            lines.append(f"{lead}{text}: {_text(item, deeper)}")  # type: ignore[arg-type]  # kind says that it is text
+            written = known.get(item)
+            if written is None:
+                written = _text(item, deeper)  # type: ignore[arg-type]  # kind says that it is text
+                if "\n" not in written:
+                    known[item] = written
+            lines.append(f"{lead}{text}: {written}")
         elif kind is dict or isinstance(item, Mapping):
             if item:
                 lines.append(f"{lead}{text}:")
-                _mapping(item, deeper, lines, keys)  # type: ignore[arg-type]  # as above
+                _mapping(item, deeper, lines, known)  # type: ignore[arg-type]  # as above
             else:
                 lines.append(f"{lead}{text}: {{}}")
         elif isinstance(item, (list, tuple)):
             if item:
                 lines.append(f"{lead}{text}:")
-                _sequence(item, deeper, lines, keys)
+                _sequence(item, deeper, lines, known)
             else:
                 lines.append(f"{lead}{text}: []")
         else:
@@ -72,14 +80,14 @@ def _mapping(value: Mapping[object, object], indent: str, lines: list[str], keys
         lead = indent
 
 
-def _sequence(value: Sequence[object], indent: str, lines: list[str], keys: dict[object, str]) -> None:
+def _sequence(value: Sequence[object], indent: str, lines: list[str], known: dict[object, str]) -> None:
     deeper = indent + "  "
     for item in value:
         if isinstance(item, Mapping) and item:
-            _mapping(item, deeper, lines, keys, first=f"{indent}- ")
+            _mapping(item, deeper, lines, known, first=f"{indent}- ")
         elif isinstance(item, (list, tuple)) and item:
             lines.append(f"{indent}-")
-            _sequence(item, deeper, lines, keys)
+            _sequence(item, deeper, lines, known)
         else:
             lines.append(f"{indent}- {_scalar(item, deeper)}")
 

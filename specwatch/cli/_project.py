@@ -21,22 +21,19 @@ class Project(Struct, frozen=True):
 
     def stack(self) -> Stack:
         """Return what the spec means; raises SpecError with everything that is wrong."""
-        from specwatch.resolve import resolve  # noqa: PLC0415  # `down` and `logs` work without a readable spec
-        from specwatch.spec.loader import load  # noqa: PLC0415  # as above
+        from specwatch.resolve import understand  # noqa: PLC0415  # `down` and `logs` work without a readable spec
 
-        return resolve(*load(self.spec_file))
+        return understand(self.spec_file)[0]
 
     def files(self) -> dict[str, str]:
         """Return every file of the compose topology; raises SpecError for an override of a file that is not there."""
         from specwatch import topology  # noqa: PLC0415  # as above
         from specwatch.render import render  # noqa: PLC0415  # as above
-        from specwatch.resolve import resolve  # noqa: PLC0415  # as above
+        from specwatch.resolve import understand  # noqa: PLC0415  # as above
         from specwatch.spec.explain import did_you_mean  # noqa: PLC0415  # as above
-        from specwatch.spec.loader import load  # noqa: PLC0415  # as above
         from specwatch.spec.source import Fault  # noqa: PLC0415  # as above
 
-        spec, source = load(self.spec_file)
-        stack = resolve(spec, source)
+        stack, source = understand(self.spec_file)
         files = render(stack, topology.compose(stack))
         unknown = [path for path in stack.overrides if path not in files]
         if unknown:

@@ -38,7 +38,8 @@ def up(
         for port in body.get("ports", ())
         if name not in up_already and "profiles" not in body and port.get("published")
     )
-    words = ["up", "--detach", "--wait", "--wait-timeout", str(limit_seconds), "--remove-orphans", *(["--build"] if build else [])]
+    docker_cli.remove_stale(docker, project)
+    words = ["up", "--detach", "--wait", "--wait-timeout", str(limit_seconds), *(["--build"] if build else [])]
     docker_cli.run(docker, project, words, report)
     found = status(stack, project)
     for part in found:
@@ -48,7 +49,9 @@ def up(
 
 def down(project: Path, report: Report = ignore, *, volumes: bool = False) -> None:
     """Stop and remove the containers; with `volumes` the data goes, too. Raises DockerError."""
-    docker_cli.run(check(), project, ["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else [])], report)
+    docker = check()
+    docker_cli.remove_stale(docker, project)
+    docker_cli.run(docker, project, ["--profile", "*", "down", *(["--volumes"] if volumes else [])], report)
 
 
 def running(project: Path) -> bool:
@@ -63,9 +66,11 @@ def status(stack: Stack, project: Path) -> tuple[ComponentStatus, ...]:
     """Return how each container is doing, stopped ones included, in the compose file's order; raises DockerError."""
     docker = check()
     known = {container.service: container for container in docker_cli.containers(docker, project)}
-    names = [name for name, body in docker_cli.config(docker, project)["services"].items() if name != "secrets" or known]
+    services = docker_cli.config(docker, project)["services"]
+    # A part that waits in a profile is none of the stack's until somebody starts it.
+    names = [name for name, body in services.items() if name != "secrets" and (name in known or "profiles" not in body)]
     details = docker_cli.details(docker, [container.id for container in known.values() if container.id])
-    return tuple(_status(stack, name, known.get(name), details) for name in names if name != "secrets")
+    return tuple(_status(stack, name, known.get(name), details) for name in names)
 
 
 def logs(project: Path, name: str, lines: int = 100, *, following: bool = False) -> Iterator[str]:
@@ -93,7 +98,8 @@ def reload(stack: Stack, project: Path, files: Mapping[str, str], report: Report
     if not before:
         raise NotRunningError("reload", "the stack is not up under Docker", "start it with `specwatch up`")
     old = docker_cli.details(docker, list(before.values()))
-    docker_cli.run(docker, project, ["up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), "--remove-orphans"], report)
+    docker_cli.remove_stale(docker, project)
+    docker_cli.run(docker, project, ["up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS)], report)
     after = {container.service: container.id for container in docker_cli.containers(docker, project) if container.state == "running"}
     outcomes = {name: Outcome(name, "stopped") for name in before if name not in after}
     where = topology.compose(stack)

@@ -1,5 +1,6 @@
 """Ask Docker and its Compose plugin, and put what they say when they fail into one clear error."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -136,6 +137,8 @@ def run(docker: Docker, project: Path, words: list[str], report: Report) -> None
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        # Containers that this file does not name belong to the user's own files: no advice to remove them.
+        env={**os.environ, "COMPOSE_IGNORE_ORPHANS": "true"},
     ) as process:
         for line in process.stderr or ():
             if line.strip():
@@ -213,6 +216,23 @@ def containers(docker: Docker, project: Path) -> list[Container]:
         if text
         else []
     )
+
+
+def remove_stale(docker: Docker, project: Path) -> None:
+    """Remove the containers that this compose file made and no longer names; raises DockerError.
+
+    Those that came from the user's own compose files stay: compose counts them among the orphans of the same project.
+    """
+    whole = config(docker, project)
+    labels = {"project": whole["name"], "project.config_files": project.absolute() / COMPOSE_FILE}
+    filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+    done = _ask(docker.client, "ps", "--all", *filters, "--format", '{{.ID}} {{.Label "com.docker.compose.service"}}')
+    made = [line.split() for line in done.stdout.splitlines()]
+    stale = [container for container, service in made if service not in whole["services"]]
+    if stale:
+        done = _ask(docker.client, "rm", "--force", *stale)
+    if done.returncode:
+        raise _explained("docker rm", done.stderr)
 
 
 def details(docker: Docker, ids: list[str]) -> dict[str, Detail]:

@@ -1,7 +1,7 @@
 """A spec to the `Stack` that it means: every default, pack and name filled in, every reference checked."""
 
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from msgspec.structs import replace
 
@@ -11,9 +11,21 @@ from specwatch.resolve import alerting, dashboards, services, settings
 from specwatch.resolve.faults import Faults
 from specwatch.resolve.receivers import Receivers
 from specwatch.resolve.secrets import secrets
+from specwatch.spec.loader import examine
 from specwatch.spec.model import Spec
-from specwatch.spec.source import Source
+from specwatch.spec.source import Source, read
 from specwatch.stack import Stack
+
+
+def understand(file: Path) -> tuple[Stack, Source]:
+    """Return what the spec in `file` means, and its source; raises SpecError with everything that is wrong with form and meaning."""
+    source = read(file, str(file))
+    reading = examine(source)
+    if not reading.faults:
+        return resolve(reading.spec, source), source
+    faults = Faults()
+    _stack(reading.spec, source.name, _packs(reading.spec, faults), faults)
+    raise source.error((*reading.faults, *(fault for fault in faults.all if fault.refers_to not in reading.left_out)))
 
 
 def resolve(spec: Spec, source: Source) -> Stack:

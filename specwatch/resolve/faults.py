@@ -30,5 +30,6 @@ class Faults:
             return True
         options = list(known)
         expected = f"expected {listed(options)}" if options else f"there is no {kind} at all"
-        self.add(path, f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}', on_key=on_key)
+        message = f'no {kind} is called "{shown(name)}"; {expected}{did_you_mean(name, options)}'
+        self.all.append(Fault(path, message, on_key, refers_to=name))
         return False

@@ -42,11 +42,15 @@ def shown(text: str) -> str:
 
 
 class Fault(Struct, frozen=True):
-    """Something wrong with the value at `path` (or with the last key of `path`), not yet given its place."""
+    """Something wrong with the value at `path` (or with the last key of `path`), not yet given its place.
+
+    `refers_to` is the name that the value gives, where the fault is that there is nothing of that name.
+    """
 
     path: Path
     message: str
     on_key: bool = False
+    refers_to: str = ""
 
 
 class Source(Struct, frozen=True):

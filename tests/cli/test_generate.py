@@ -143,7 +143,11 @@ def test_wrong_specs_say_where_and_touch_nothing(spec: Path) -> None:
     before["spec.yaml"] = _files(spec.parent)["spec.yaml"]
     done = specwatch("generate", "-f", f"../{spec.parent.name}/spec.yaml", folder=spec.parent)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"../{spec.parent.name}/spec.yaml:4:21: found the number 80000, expected a port: 1 to 65535\n"
+    where = f"../{spec.parent.name}/spec.yaml"
+    assert done.stderr == (
+        f"{where}:4:21: found the number 80000, expected a port: 1 to 65535\n"
+        f'{where}:10:11: no receiver is called "ops"; expected opps; did you mean "opps"?\n'
+    )
     assert _files(spec.parent) == before
 
 

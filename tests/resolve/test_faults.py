@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from specwatch.errors import SpecError
-from specwatch.resolve import resolve
+from specwatch.resolve import resolve, understand
 from specwatch.spec.loader import parse
 from specwatch.spec.source import Source
 from specwatch.stack import Stack
@@ -237,3 +237,18 @@ services:
     )
     assert alert.expr.endswith("> 1")
     assert 'job="s"' in alert.expr
+
+
+def test_faults_of_form_and_of_meaning_are_told_together(tmp_path: Path) -> None:
+    """A wrong key in one entry hides nothing that is wrong with the others, and nobody is told that the faulty entry is missing."""
+    file = tmp_path / "spec.yaml"
+    file.write_text(
+        "version: 1\n"
+        "services: {shop: {teams: web}}\n"
+        "receivers: {ops: {slack: {}}, oncall: {mail: {}}}\n"
+        "alerts: {Slow: {service: shop, expr: 'rate(x'}}\n"
+        "routes: [{to: [oncall, opps]}]\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        understand(file)
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 19), (3, 40), (4, 38), (5, 24)]

@@ -18,8 +18,7 @@ from specwatch import topology
 from specwatch.components import BY_NAME
 from specwatch.errors import SpecError
 from specwatch.render import render
-from specwatch.resolve import resolve
-from specwatch.spec.loader import load
+from specwatch.resolve import understand
 from specwatch.spec.source import read
 from specwatch.textio import dump_yaml
 from tests.commandline import ROOT, in_process
@@ -198,7 +197,7 @@ def _textual(text: bytes, dice: random.Random) -> bytes:
 def _outcome(spec: Path) -> dict[str, str] | SpecError:
     """Return what generate would write for the spec, or the error that it would print."""
     try:
-        stack = resolve(*load(spec))
+        stack = understand(spec)[0]
         return render(stack, topology.compose(stack))
     except SpecError as error:
         return error

@@ -171,9 +171,10 @@ class Clone:
         except (URLError, ConnectionError, TimeoutError):
             return None
 
-    def send(self, name: str, path: str, body: object, method: str = "POST") -> Any:
+    def send(self, name: str, path: str, body: object, method: str = "POST", **headers: str) -> Any:
         """Return the JSON that answers a body sent as JSON; None for an answer of another kind."""
-        return _exchange(Request(self.url(name, path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method))
+        headers = {"Content-Type": "application/json", **headers}
+        return _exchange(Request(self.url(name, path), json.dumps(body).encode(), headers, method=method))
 
     def messages(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the messages in the inbox, the oldest first; `wanted` are values that their fields must have."""
