@@ -20,8 +20,9 @@ pytestmark = pytest.mark.docker
 
 # What the README asks of a container: the label, and the option that puts it beside each log line.
 APPLICATION: Final = {"image": "specwatch/shop:local", "logging": {"driver": "json-file", "options": {"labels": "specwatch.service"}}}
-OFF: Final = {name: False for name in ("grafana", "tempo", "blackbox", "node")}
-OWN: Final = "compose.yaml"
+OFF: Final = dict.fromkeys(("grafana", "tempo", "blackbox", "node"), False)
+INCLUDING: Final = "compose.yaml"
+SECOND: Final = "worker.yaml"
 
 
 def _application(service: str, **more: object) -> dict[str, Any]:
@@ -68,8 +69,8 @@ def legacy(engine: Engine) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def joined(make_clone: MakeClone, backend: str, legacy: int) -> Iterator[Clone]:
-    """Give a stack up beside `api` of the same project, `partner` of a shared network and `legacy` on the host."""
+def joined(make_clone: MakeClone, backend: str, legacy: int) -> Clone:
+    """Give a stack that the application's own file includes, beside `api` in it, `partner` of a shared network and `legacy` on the host."""
     clone = make_clone()
     json_logs = {"logs": {"format": "json"}}
     clone.write_spec(
@@ -80,22 +81,31 @@ def joined(make_clone: MakeClone, backend: str, legacy: int) -> Iterator[Clone]:
                 "api": {"metrics": {"port": 8000}, **json_logs},
                 "partner": {"metrics": {"port": 8000}, **json_logs},
                 "legacy": {"host": "host.docker.internal", "metrics": {"port": legacy}},
+                "worker": {"metrics": {"port": 8000}},
             },
             "receivers": {"ops": {"slack": {"channel": "#ops"}}},
         }
     )
-    own = {"services": {"api": _application("api", ports=[f"127.0.0.1:{clone.ports['shop']}:8000"])}}
-    (clone.folder / OWN).write_text(yaml.safe_dump(own), encoding="utf-8")
-    clone.up(files=(COMPOSE_FILE, OWN))
-    yield clone
-    clone.compose("down", "--volumes", files=(COMPOSE_FILE, OWN))
+    # Without the name, compose would call the project after its folder, and our commands would look for another.
+    api = _application("api", ports=[f"127.0.0.1:{clone.ports['shop']}:8000"])
+    own = {"name": f"shop{clone.ports['shop']}", "include": [COMPOSE_FILE], "services": {"api": api}}
+    (clone.folder / INCLUDING).write_text(yaml.safe_dump(own), encoding="utf-8")
+    (clone.folder / SECOND).write_text(yaml.safe_dump({"services": {"worker": _application("worker")}}), encoding="utf-8")
+    clone.up(files=(INCLUDING,))
+    return clone
 
 
-def test_a_second_file_a_shared_network_and_a_port_on_the_host(joined: Clone) -> None:
-    """Ensure that Prometheus scrapes the application in each of the three places, and gets its figures."""
-    joined.wait_up("api", "partner", "legacy")
+def test_an_application_that_includes_the_stack_is_watched(joined: Clone) -> None:
+    """Ensure that one `up` of the application's own file starts both, and that Prometheus scrapes it there, as well as a container in a
+    network that was there before, and a port of the host.
+    """
+    wait_for("the three targets", lambda: set(_up(joined)) == {"api", "partner", "legacy"}, 45)
     answer = joined.get("prometheus", f"/api/v1/query?query={quote('letters_total')}")
     assert [(series["metric"]["service"], series["value"][1]) for series in answer["data"]["result"]] == [("legacy", "3")]
+
+
+def _up(clone: Clone) -> list[str]:
+    return [name for name, target in clone.targets().items() if name in {"api", "partner", "legacy", "worker"} and target["health"] == "up"]
 
 
 @pytest.mark.parametrize("service", ["api", "partner"])
@@ -125,27 +135,19 @@ def _lines(clone: Clone, selector: str) -> list[dict[str, Any]]:
     return found
 
 
+def test_an_application_in_a_second_file_is_watched(joined: Clone) -> None:
+    """Ensure that a file given beside ours adds its containers to the running project and changes no other."""
+    before = joined.ids()
+    joined.up(files=(COMPOSE_FILE, SECOND))
+    assert joined.ids() == {**before, "worker": joined.ids()["worker"]}
+    joined.wait_up("api", "partner", "legacy", "worker")
+
+
 def test_the_commands_leave_the_users_containers_alone(joined: Clone) -> None:
-    """Ensure that `reload` neither stops nor removes a container of the same project that came from the user's own file."""
-    before = joined.containers()["api"]["Id"]
+    """Ensure that `up`, `reload` and `down` neither stop nor remove containers of the same project that came from the user's own files."""
+    before = joined.ids()
     joined.specwatch("reload")
     joined.specwatch("up")
-    assert joined.ids()["api"] == before
-
-
-def test_an_application_includes_the_stack(make_clone: MakeClone) -> None:
-    """Ensure that one `up` of the application's own file, which includes ours, starts both in one network, and our commands find it."""
-    clone = make_clone()
-    parts = {**OFF, "loki": False, "promtail": False}
-    services = {"api": {"metrics": {"port": 8000}}}
-    receivers = {"ops": {"slack": {"channel": "#ops"}}}
-    clone.write_spec({"version": 1, "stack": {"components": parts}, "services": services, "receivers": receivers})
-    name = f"shop{clone.ports['shop']}"
-    own = {"name": name, "include": [COMPOSE_FILE], "services": {"api": _application("api")}}
-    (clone.folder / OWN).write_text(yaml.safe_dump(own), encoding="utf-8")
-    clone.up(files=(OWN,))
-    clone.wait_up("api")
-    assert {"api", "prometheus"} <= set(clone.ids())
-    clone.specwatch("reload")
-    assert "api" in clone.ids()
-    clone.compose("down", "--volumes", files=(OWN,))
+    assert joined.ids() == before
+    joined.specwatch("down")
+    assert set(joined.ids()) == {"api", "worker"}

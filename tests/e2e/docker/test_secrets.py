@@ -12,7 +12,7 @@ from tests.tools import wait_for
 
 pytestmark = pytest.mark.docker
 
-OFF = {name: False for name in ("loki", "promtail", "grafana", "tempo", "blackbox", "node")}
+OFF = dict.fromkeys(("loki", "promtail", "grafana", "tempo", "blackbox", "node"), False)
 
 
 class Slack(ThreadingHTTPServer):
@@ -30,7 +30,7 @@ class Slack(ThreadingHTTPServer):
 class _Answer(BaseHTTPRequestHandler):
     server: Slack
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         """Take a message."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.paths.append(self.path)

@@ -5,7 +5,6 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -48,12 +47,13 @@ def stack(cloned: Clone) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def incident(cloned: Clone) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Break the shop over HTTP, wait for the Slack message and the e-mail, and give both; the shop is mended afterwards."""
+def incident(cloned: Clone) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Break the shop over HTTP, wait for the Slack message and the e-mail, mend it, and give both."""
     cloned.up()
     cloned.send("shop", "/faults", {"errors": {"/checkout": 0.6}})
-    yield wait_for("both messages", lambda: _both(cloned, "firing"), MESSAGE_SECONDS)
+    messages = wait_for("both messages", lambda: _both(cloned, "firing"), MESSAGE_SECONDS)
     cloned.send("shop", "/faults", {}, method="DELETE")
+    return messages
 
 
 def _both(clone: Clone, status: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -90,6 +90,16 @@ def test_one_command_starts_everything(stack: Clone) -> None:
     assert [name for name, body in found.items() if body["RestartCount"]] == []
 
 
+@pytest.mark.parametrize("kind", ["slack", "mail"])
+def test_a_fault_reaches_a_person(incident: tuple[dict[str, Any], dict[str, Any]], stack: Clone, kind: str) -> None:
+    """Ensure that within a minute a message says what is wrong, and links the dashboard and the runbook."""
+    message = incident[0] if kind == "slack" else incident[1]
+    assert "critical shop:" in message["title"]
+    links = {link["url"] for link in message["links"]}
+    assert {stack.url("grafana", "/d/svc-shop"), "https://example.com/runbooks/payments-failing"} <= links
+    assert message["to"] == ("#ops" if kind == "slack" else "oncall@example.com")
+
+
 def test_a_second_up_is_harmless(stack: Clone) -> None:
     """Ensure that `up` on a running stack leaves every container, and the password, as it is."""
     before, password = stack.ids(), (stack.folder / "secrets" / PASSWORD).read_bytes()
@@ -124,23 +134,6 @@ def _query(clone: Clone, expr: str, at: float) -> list[Any]:
     answer = clone.get("prometheus", f"/api/v1/query?query={quote(expr)}&time={at}")
     found: list[Any] = answer["data"]["result"] if answer else []
     return found
-
-
-@pytest.mark.parametrize("kind", ["slack", "mail"])
-def test_a_fault_reaches_a_person(incident: tuple[dict[str, Any], dict[str, Any]], stack: Clone, kind: str) -> None:
-    """Ensure that within a minute a message says what is wrong, and links the dashboard and the runbook."""
-    message = incident[0] if kind == "slack" else incident[1]
-    assert "critical shop:" in message["title"]
-    links = {link["url"] for link in message["links"]}
-    assert {stack.url("grafana", "/d/svc-shop"), "https://example.com/runbooks/payments-failing"} <= links
-    assert message["to"] == ("#ops" if kind == "slack" else "oncall@example.com")
-
-
-def test_the_end_of_a_fault_reaches_the_same_people(incident: tuple[dict[str, Any], dict[str, Any]], stack: Clone) -> None:
-    """Ensure that after the fault a resolved message follows on both ways."""
-    stack.send("shop", "/faults", {}, method="DELETE")
-    slack, mail = wait_for("the resolved messages", lambda: _both(stack, "resolved"), RESOLVED_SECONDS)
-    assert (slack["to"], mail["to"]) == (incident[0]["to"], incident[1]["to"])
 
 
 def test_ports_are_published_on_loopback_alone(stack: Clone, engine: Engine) -> None:
@@ -214,6 +207,12 @@ def test_nothing_can_be_written_to_the_root(stack: Clone, name: str) -> None:
         done = stack.try_compose("exec", name, "touch", path)
         assert done.returncode != 0
         assert "Read-only file system" in done.stderr + done.stdout
+
+
+def test_the_end_of_a_fault_reaches_the_same_people(incident: tuple[dict[str, Any], dict[str, Any]], stack: Clone) -> None:
+    """Ensure that after the fault a resolved message follows on both ways."""
+    slack, mail = wait_for("the resolved messages", lambda: _both(stack, "resolved"), RESOLVED_SECONDS)
+    assert (slack["to"], mail["to"]) == (incident[0]["to"], incident[1]["to"])
 
 
 def test_what_is_killed_comes_back(stack: Clone) -> None:
