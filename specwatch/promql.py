@@ -14,6 +14,7 @@ from msgspec import Struct
 _HOLE: Final = "\ue000"
 # Grafana puts a duration in the place of these; while we parse, an odd one of ours stands there.
 _GRAFANA_DURATIONS: Final = {"$__rate_interval": "13m17s", "$__interval": "13m19s", "$__range": "13m23s"}
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _COMPARISONS: Final = frozenset({">", "<", ">=", "<=", "==", "!="})
 
 
@@ -86,7 +87,7 @@ def compare(value: str, operator: str, threshold: Decimal) -> str:
 
 def quote(text: str) -> str:
     """Return `text` as a PromQL or LogQL string literal."""
-    return json.dumps(text, ensure_ascii=False)
+    return _encode(text)
 
 
 def metrics(expression: Any) -> Iterator[str]:

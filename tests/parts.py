@@ -14,7 +14,6 @@ from specwatch.stack import (
     Job,
     Logs,
     PagerDuty,
-    Place,
     Probe,
     Receiver,
     RecordingRule,
@@ -107,7 +106,6 @@ def alert(name: str, **changes: Any) -> Alert:
             description="{{ $value | humanizePercentage }} of the orders of the last five minutes failed.",
             runbook_url="https://runbooks.example.com/payments",
             dashboard_url="http://127.0.0.1:3001/d/shop",
-            place=Place(12, 3),
         ),
         **changes,
     )

@@ -154,13 +154,13 @@ class Engine:
         return [f"mount {mount}" for mount in self._mounts()] + [f"process {pid}" for pid in self._processes()]
 
     def _processes(self) -> list[int]:
-        """Returns the processes that were started with a path inside this engine's run-time folder: containerd and its shims."""
+        """Returns the processes that were started with a path inside this engine's run-time folder: dockerd, containerd, its shims."""
         mark = str(self.folder / "exec")
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
-                if mark in command and Path(command.partition("\0")[0]).name.startswith("containerd"):
+                if mark in command and Path(command.partition("\0")[0]).name.startswith(("dockerd", "containerd")):
                     found.append(int(entry.name))
         return found
 

@@ -10,6 +10,7 @@ from specwatch import topology
 from specwatch.components import BY_NAME
 from specwatch.engines import docker as docker_cli
 from specwatch.engines import effective, ports
+from specwatch.engines.complaints import complaints
 from specwatch.engines.docker import check
 from specwatch.engines.errors import DockerError, NotRunningError, UnknownNameError
 from specwatch.engines.http import ask
@@ -20,6 +21,7 @@ from specwatch.stack import Stack
 __all__ = ["UP_SECONDS", "check", "down", "logs", "reload", "running", "status", "up"]
 
 UP_SECONDS: Final = 300
+_COMPLAINTS_SINCE: Final = "5s"
 
 
 def up(
@@ -128,8 +130,11 @@ def _reread(docker: docker_cli.Docker, project: Path, stack: Stack, name: str, s
         if newest < _last_reload(_url(stack, name)):
             return Outcome(name, "unchanged")
         answer = ask(f"{_url(stack, name)}-/reload", method="POST")
-        said = answer.text.strip() or f"HTTP status {answer.status}"
-        return Outcome(name, "reloaded") if answer.ok else Outcome(name, "failed", f"{said}\nit goes on with its old configuration")
+        if answer.ok:
+            return Outcome(name, "reloaded")
+        log = "\n".join(docker_cli.lines(docker, project, ["logs", "--no-color", "--no-log-prefix", "--since", _COMPLAINTS_SINCE, name]))
+        reasons = (answer.text.strip() or f"HTTP status {answer.status}", *complaints(log))
+        return Outcome(name, "failed", "\n".join((*reasons, "it goes on with its old configuration")))
     if name not in BY_NAME or newest <= since or name == "inbox":
         return Outcome(name, "unchanged")
     words = ["kill", "--signal", "HUP", name] if name == "blackbox" else ["restart", name]

@@ -82,7 +82,9 @@ def links_in(*texts: str) -> list[Link]:
     for match in _ANY_LINK.finditer("\n".join(texts)):
         bare = (match["bare_url"] or "").rstrip(".,;:!?*_")
         title = match["slack_title"] or match["markdown_title"] or ""
-        found.append(Link(title, match["slack_url"] or match["markdown_url"] or bare))
+        # Slack wants & < > escaped, in addresses as well.
+        slack = (match["slack_url"] or "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        found.append(Link(title, slack or match["markdown_url"] or bare))
     return found
 
 

@@ -1,11 +1,14 @@
 """Bring a running stack to a plan, part by part, so that a part that does not take its change keeps what it had."""
 
 import subprocess
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specwatch.components import BY_NAME
 from specwatch.engines import ports
+from specwatch.engines.complaints import complaints
 from specwatch.engines.errors import StartError
 from specwatch.engines.http import ask
 from specwatch.engines.native import files, ready, secrets, supervision
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from specwatch.engines.native.plan import Plan
 
 _VERIFY_SECONDS: Final = 30.0
+_LOG_SECONDS: Final = 1.0
 
 
 def converge(folder: RunFolder, plan: "Plan", report: Report) -> tuple[Outcome, ...]:
@@ -29,7 +33,7 @@ def converge(folder: RunFolder, plan: "Plan", report: Report) -> tuple[Outcome, 
     write(folder, plan)
     outcomes = {name: Outcome(name, "stopped") for name in old if name not in {command.name for command in plan.commands}}
     for command in plan.commands:
-        outcomes[command.name] = _prepare(command, old.get(command.name), touched)
+        outcomes[command.name] = _prepare(folder, command, old.get(command.name), touched)
     failed = frozenset(name for name, outcome in outcomes.items() if outcome.result == "failed")
     wanted = tuple(old[command.name] if command.name in failed else command for command in plan.commands)
     _apply(folder, plan, wanted, files.mixed(before, plan.files, failed))
@@ -57,7 +61,7 @@ def _apply(folder: RunFolder, plan: "Plan", commands: tuple[Command, ...], texts
     supervision.reached(folder, generation)
 
 
-def _prepare(command: Command, old: Command | None, touched: frozenset[str]) -> Outcome:
+def _prepare(folder: RunFolder, command: Command, old: Command | None, touched: frozenset[str]) -> Outcome:
     """Return what is to become of the part; one that reads its files again does so now, one that starts anew checks them first."""
     name = command.name
     if old is None:
@@ -70,10 +74,26 @@ def _prepare(command: Command, old: Command | None, touched: frozenset[str]) -> 
         return Outcome(name, "unchanged")
     if part is None or not part.reload:
         return Outcome(name, "reloaded", "it reads these files again by itself")
+    said = folder.log(name).stat().st_size
     answer = ask(f"{command.url}-/reload", method="POST")
     if answer.ok:
         return Outcome(name, "reloaded")
-    return Outcome(name, "failed", f"{answer.text.strip() or f'HTTP status {answer.status}'}\nit goes on with its old configuration")
+    reasons = (answer.text.strip() or f"HTTP status {answer.status}", *_complaints(folder.log(name), said))
+    return Outcome(name, "failed", "\n".join((*reasons, "it goes on with its old configuration")))
+
+
+def _complaints(log: Path, offset: int) -> tuple[str, ...]:
+    """Return the errors that a component wrote into its log behind `offset`."""
+    limit = time.monotonic() + _LOG_SECONDS  # what it writes comes to us through the supervisor
+    while not (found := complaints(_behind(log, offset))) and time.monotonic() < limit:
+        time.sleep(_LOG_SECONDS / 20)
+    return found
+
+
+def _behind(log: Path, offset: int) -> str:
+    with log.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace")
 
 
 def _checked(command: Command) -> str:

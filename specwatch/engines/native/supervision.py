@@ -95,6 +95,7 @@ def reached(folder: RunFolder, generation: int) -> None:
 def end(folder: RunFolder, report: Report) -> None:
     """Stop everything and wait until no process is left; raises StopError when one is."""
     pid = pid_of(folder)
+    start = processes.start_time(pid) if pid else 0
     if pid:
         processes.kill((pid,), signal.SIGTERM)
     began = told = time.monotonic()
@@ -107,6 +108,8 @@ def end(folder: RunFolder, report: Report) -> None:
             told = now
             report(Waiting(tuple(name for name, child in ready.children(folder).items() if child.pid), now - began))
         time.sleep(_POLL_SECONDS)
+    while pid and processes.alive(pid, start) and time.monotonic() - began < _STOP_SECONDS + _BEGIN_SECONDS:
+        time.sleep(_POLL_SECONDS)  # it has let go of its lock, and is about to end
     sweep(folder)
 
 

@@ -53,7 +53,7 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Annotated[Text, Meta(description="Prometheus' external label `environment`.")] = "production"
     retention: Annotated[Retention, Meta(description="How long data is kept.")] = Retention()
     scrape_interval: Annotated[Duration, Meta(description="How often targets are scraped.")] = "10s"
-    evaluation_interval: Annotated[Duration, Meta(description="How often rules are evaluated.")] = "10s"
+    evaluation_interval: Annotated[Duration, Meta(description="How often rules are evaluated.")] = "5s"
     shipper: Annotated[Literal["promtail", "otelcol"], Meta(description="What carries container logs to Loki.")] = "promtail"
     components: Annotated[
         dict[ComponentName, bool],

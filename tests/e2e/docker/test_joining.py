@@ -96,9 +96,7 @@ def joined(make_clone: MakeClone, backend: str, legacy: int) -> Clone:
 
 
 def test_an_application_that_includes_the_stack_is_watched(joined: Clone) -> None:
-    """Ensure that one `up` of the application's own file starts both, and that Prometheus scrapes it there, as well as a container in a
-    network that was there before, and a port of the host.
-    """
+    """Ensure that one `up` starts both, and that Prometheus reaches the application there, in a network made before, and on the host."""
     wait_for("the three targets", lambda: set(_up(joined)) == {"api", "partner", "legacy"}, 45)
     answer = joined.get("prometheus", f"/api/v1/query?query={quote('letters_total')}")
     assert [(series["metric"]["service"], series["value"][1]) for series in answer["data"]["result"]] == [("legacy", "3")]
