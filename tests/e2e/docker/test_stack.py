@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+import yaml
 
 from specwatch.names import COMPOSE_FILE
 from tests.commandline import ROOT, specwatch
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.docker
 
 MESSAGE_SECONDS: Final = 60
 RESOLVED_SECONDS: Final = 180
-BEGAN: Final = 'process_start_time_seconds{job="shop"}'
+ORDERS: Final = 'sum(orders_total{job="shop",status="paid"}) > 0'
 PASSWORD: Final = "grafana_admin_password"  # noqa: S105 - the name of a file
 # All that a container may have beyond the common settings, by service: root, capabilities, and folders of the host (True: writable).
 GRANTS: Final[dict[str, dict[str, Any]]] = {
@@ -127,7 +128,7 @@ def test_the_password_is_a_secret(stack: Clone, engine: Engine) -> None:
 def test_every_target_is_scraped(stack: Clone) -> None:
     """Ensure that Prometheus reaches each part and the shop, and that the shop's own metrics are there."""
     stack.wait_up("shop", "probe-shop", "prometheus", "alertmanager", "loki", "blackbox", "node", "inbox")
-    found = wait_for("the shop's orders", lambda: _query(stack, 'sum(orders_total{job="shop",status="paid"}) > 0', time.time()), 30)
+    found = wait_for("the shop's orders", lambda: _query(stack, ORDERS, time.time()), 30)
     assert found
 
 
@@ -182,6 +183,8 @@ def test_grants_are_those_of_the_table(stack: Clone) -> None:
         if any(found.values()):
             granted[name] = {key: value for key, value in found.items() if value}
     assert granted == GRANTS
+    services = yaml.safe_load((stack.folder / COMPOSE_FILE).read_text(encoding="utf-8"))["services"]
+    assert all(services[name]["x-reason"] for name in granted)
 
 
 def _is_generated(clone: Clone, mount: dict[str, Any]) -> bool:
@@ -236,9 +239,15 @@ def test_what_is_killed_comes_back(stack: Clone) -> None:
     stack.wait_up("shop", *names)
 
 
+def _stored(clone: Clone) -> float:
+    """Return a time of which the orders are known, and for which no scrape is under way any more; 0 when there is none yet."""
+    then = time.time() - 5
+    return then if _query(clone, ORDERS, then) else 0.0
+
+
 def test_data_outlive_down(stack: Clone) -> None:
     """Ensure that a series, a log line, a message and a silence of before `down` are there after the next `up`."""
-    wait_for("the shop's figures", lambda: _query(stack, BEGAN, time.time()), 30)
+    then = wait_for("the shop's orders", lambda: _stored(stack), 60)
     line = [[f"{time.time_ns()}", "kept line"]]
     stack.send("loki", "/loki/api/v1/push", {"streams": [{"stream": {"service": "kept"}, "values": line}]})
     stack.send("inbox", "/slack/ops", {"text": "kept message"})
@@ -248,11 +257,11 @@ def test_data_outlive_down(stack: Clone) -> None:
     matcher = {"name": "alertname", "value": "Nothing", "isRegex": False, "isEqual": True}
     silence = {"matchers": [matcher], "startsAt": begins, "endsAt": ends, "createdBy": "test", "comment": "kept silence"}
     stack.send("alertmanager", "/api/v2/silences", silence)
-    series = _query(stack, BEGAN, now)
+    series = _query(stack, ORDERS, then)
     stack.compose("down")
     assert stack.containers() == {}
     stack.up()
-    assert _query(stack, BEGAN, now) == series != []
+    assert _query(stack, ORDERS, then) == series != []
     assert [message for message in stack.messages() if "kept message" in str(message)]
     assert [each["comment"] for each in stack.get("alertmanager", "/api/v2/silences")] == ["kept silence"]
     kept = quote('{service="kept"}')
