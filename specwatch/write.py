@@ -23,6 +23,9 @@ from specwatch.errors import WriteError
 from specwatch.names import LOCK_FILE
 
 Kind = Literal["new", "changed", "unchanged", "edited", "stale", "stale-edited"]
+# Whatever the umask: containers read these files as other users. Nothing in them is secret.
+_FILE_MODE: Final = 0o644
+_FOLDER_MODE: Final = 0o755
 _TEMPORARY: Final = ".specwatch-"
 _LONGEST_NAME: Final = 200
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -190,10 +193,10 @@ class _Folders:
             return self.opened[parts]
         shown = f"{self.name}/{'/'.join(parts)}"
         try:
-            if create:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(parts[-1], 0o755, dir_fd=above)
+            made = create and self._made(parts[-1], above)
             self.opened[parts] = os.open(parts[-1], _FOLDER_FLAGS, dir_fd=above)
+            if made:
+                os.fchmod(self.opened[parts], _FOLDER_MODE)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -201,6 +204,14 @@ class _Folders:
                 raise WriteError(f"{shown}: is a symbolic link or a file where a folder of generated files belongs; move it away") from None
             raise _failed(shown, error) from None
         return self.opened[parts]
+
+    @staticmethod
+    def _made(name: str, above: int) -> bool:
+        try:
+            os.mkdir(name, _FOLDER_MODE, dir_fd=above)
+        except FileExistsError:
+            return False
+        return True
 
     def read(self, path: str) -> str | None:
         """Return the text of the file, or None when there is none."""
@@ -277,8 +288,9 @@ class _Staging:
         temporary = f"{_TEMPORARY}{name}.tmp"
         try:
             self.staged.append((descriptor, temporary, name, path))  # first, so that an interrupt at any point finds it
-            created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
+            created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE, dir_fd=descriptor)
             with os.fdopen(created, "wb") as file:
+                os.fchmod(created, _FILE_MODE)
                 file.write(text.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise _failed(f"{self.folders.name}/{path}", error) from None

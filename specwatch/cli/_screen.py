@@ -23,8 +23,16 @@ from specwatch.engines.values import (
     Substituted,
     Waiting,
 )
+from specwatch.stack import Stack
 
-_COLOURS = {"running": "green", "starting": "yellow", "restarting": "yellow", "off": "bright_black", "stopped": "red"}
+_COLOURS = {
+    "running": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "off": "bright_black",
+    "stopped": "red",
+    "ended": "bright_black",
+}
 _OUTCOMES = {"failed": "red", "unchanged": "bright_black"}
 _END_OF_LIFE = (
     "Promtail is past its end of life (2026-03-02) and gets no fixes any more; `stack: {shipper: otelcol}` in the spec replaces it."
@@ -88,9 +96,9 @@ def _line(event: Event) -> str:  # noqa: PLR0911  # one line for each event
             return ""
 
 
-def end_of_life_notice(shipper: str) -> str:
+def end_of_life_notice(stack: Stack) -> str:
     """Return the notice for a shipper that is no longer maintained, or an empty text."""
-    return _END_OF_LIFE if shipper == "promtail" else ""
+    return _END_OF_LIFE if stack.has("promtail") else ""
 
 
 def statuses(found: Iterable[ComponentStatus]) -> None:

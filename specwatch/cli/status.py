@@ -23,4 +23,4 @@ def command(ctx: click.Context, project: Project, *, as_json: bool) -> None:
     else:
         click.echo(f"Runtime: {under}.\n")
         _screen.statuses(found)
-    ctx.exit(0 if under and all(part.state in {"running", "off"} for part in found) else 1)
+    ctx.exit(0 if under and all(part.state in {"running", "off", "ended"} for part in found) else 1)

@@ -51,7 +51,7 @@ def command(
     else:
         click.echo(f"\nEverything is up, after {time.monotonic() - begun:.1f} s.\n")
         _screen.where(found)
-        notice = _screen.end_of_life_notice(stack.shipper)
+        notice = _screen.end_of_life_notice(stack)
         if notice:
             click.echo(f"\n{notice}")
     if foreground and choice.runtime == "native":

@@ -177,6 +177,8 @@ def _status(stack: Stack, name: str, container: docker_cli.Container | None, det
         state = "starting" if container.health in {"starting", "unhealthy"} else "running"
     elif container.state == "restarting":
         state = "restarting"
+    elif container.state == "exited" and container.exit_code == 0 and service and service.run and service.run.restart == "no":
+        state = "ended"
     return ComponentStatus(
         name=name,
         state=state,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-ComponentState = Literal["running", "starting", "restarting", "off", "stopped"]
+ComponentState = Literal["running", "starting", "restarting", "off", "stopped", "ended"]
 
 
 class Off(Struct, frozen=True):
@@ -80,7 +80,7 @@ def ignore(_event: Event) -> None:
 class ComponentStatus(Struct, frozen=True, kw_only=True):
     """How one part is doing. `pid` is 0 where there is no process of ours; `url` is where a person opens it, or empty.
 
-    `reason` says why a part is not running, or why it was last restarted.
+    "ended" is what had an end of its own and came to it well. `reason` says why a part is not running, or why it was last restarted.
     """
 
     name: str

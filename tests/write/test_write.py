@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -308,3 +309,17 @@ def test_no_sequence_of_runs_and_edits_loses_an_edit(
                 (folder / path).unlink()
                 del disk[path]
         assert _tree(folder) == disk
+
+
+def test_files_are_readable_whatever_the_umask(tmp_path: Path) -> None:
+    """Ensure containers, which run as other users, can read what was written under a strict umask."""
+    before = os.umask(0o077)
+    try:
+        write({"loki/rules/alerts.yml": "a: 1\n"}, tmp_path)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / path).stat().st_mode) for path in ("loki", "loki/rules", "loki/rules/alerts.yml")] == [
+        0o755,
+        0o755,
+        0o644,
+    ]

@@ -13,7 +13,7 @@ from specwatch.engines import ports
 from specwatch.engines.errors import BusyError, FolderError, NotRunningError, StartError
 from specwatch.engines.native import converge, processes, ready, supervision
 from specwatch.engines.native.model import RunFolder, Saved, read, run_folder
-from specwatch.engines.values import AlreadyRunning, ComponentStatus, Outcome, Report, Started, Stopped, ignore
+from specwatch.engines.values import AlreadyRunning, ComponentState, ComponentStatus, Outcome, Report, Started, Stopped, ignore
 
 if TYPE_CHECKING:
     from specwatch.engines.native.plan import Plan
@@ -111,7 +111,11 @@ def status(project: Path) -> tuple[ComponentStatus, ...]:
             found.append(ComponentStatus(name=command.name, state="stopped", url=command.url))
             continue
         running = processes.alive(child.pid, child.start)
-        state = child.state if child.state != "running" else "starting" if not running or not ready.answers(command) else "running"
+        state: ComponentState = child.state
+        if state == "running" and not (running and ready.answers(command)):
+            state = "starting"
+        elif state == "stopped" and ready.ended_well(command, child):
+            state = "ended"
         found.append(
             ComponentStatus(
                 name=child.name,

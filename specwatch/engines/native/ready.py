@@ -51,7 +51,7 @@ def wait(folder: RunFolder, commands: Iterable[Command], report: Report, limit_s
             if child and child.state == "running" and answers(command):
                 del pending[name]
                 report(Ready(name, time.monotonic() - began))
-            elif child and child.state == "stopped" and command.restart != "always" and child.reason.endswith("code 0"):
+            elif child and ended_well(command, child):
                 del pending[name]  # a task that has done its work
             elif child and (child.state == "stopped" or child.restarts - before.get(name, 0) >= _RESTARTS):
                 raise failure(folder, name, child.reason)
@@ -62,6 +62,11 @@ def wait(folder: RunFolder, commands: Iterable[Command], report: Report, limit_s
                 told = time.monotonic()
                 report(Waiting(tuple(pending), seconds))
             time.sleep(_POLL_SECONDS)
+
+
+def ended_well(command: Command, child: ChildState) -> bool:
+    """Return whether the part had an end of its own and came to it without a failure."""
+    return child.state == "stopped" and command.restart != "always" and child.reason.endswith("code 0")
 
 
 def children(folder: RunFolder) -> dict[str, ChildState]:
