@@ -207,11 +207,11 @@ def test_a_service_without_a_command_is_off_and_the_rest_runs(project: Path) -> 
 
 
 def test_a_task_that_is_done_stays_done(project: Path) -> None:
-    """Ensure that a service whose restart is "no" may end by itself, and is stopped then, not failed."""
+    """Ensure that a service whose restart is "no" may end by itself, and has ended then, not failed."""
     stack = small_stack("prometheus", command=(sys.executable, "-c", "print('done')"))
     run = stack.services[0].run
     assert run
     task = msgspec.structs.replace(stack.services[0], port=0, run=msgspec.structs.replace(run, restart="no"))
     start(msgspec.structs.replace(stack, services=(task,), jobs=()), project)
-    part = wait_for("its end", lambda: next((part for part in control.status(project) if part.state == "stopped"), None))
+    part = wait_for("its end", lambda: next((part for part in control.status(project) if part.state == "ended"), None))
     assert part.reason == "ended with exit code 0"
