@@ -171,7 +171,7 @@ def test_an_edit_of_the_spec_is_put_in_force(editable: Project) -> None:
     before = editable.status()["prometheus"]["pid"]
 
     def change(spec: dict[str, Any]) -> None:
-        spec["alerts"][ALERT]["expr"] = spec["alerts"][ALERT]["expr"].replace("> 0.2", "> 0.35")
+        spec["alerts"][ALERT]["expr"] = spec["alerts"][ALERT]["expr"].replace("> 0.1", "> 0.35")
         spec["alerts"]["NoCarts"] = {"service": "shop", "expr": 'active_carts{job="shop"} == 0', "for": "5m", "severity": "warning"}
 
     editable.edit(change)
