@@ -15,12 +15,12 @@ import msgspec
 # A plain scalar may not look like another type in either YAML version, nor hold an indicator: so only words that begin with a
 # letter, "/" or "_" and go on with harmless characters stand bare (and durations such as "1h30m"), and the words that
 # YAML 1.1 or 1.2 reads as something else do not.
-_PLAIN: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+\Z|[A-Za-z_/](?:[\w ./%+()=$*@^~;<>|-]|:(?=[\w/]))*(?<! )\Z", re.ASCII)
+_PLAIN: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+\Z|[A-Za-z_/](?:[\w ./%+()=$*@^~;<>|-]++|:(?=[\w/]))*+(?<! )\Z", re.ASCII)
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "none"})
 _BLOCK: Final = re.compile(
     r"(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\t\r]*\n)+[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*"
 )
-_PRINTABLE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]*\Z")
+_PRINTABLE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]*+\Z")
 
 
 def dump_yaml(value: object, header: str = "") -> str:
