@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from specwatch.errors import UsageError
+from specwatch.names import COMPOSE_FILE
 from specwatch.stack import Stack
+from specwatch.write import compare
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +45,26 @@ class Project(Struct, frozen=True):
                 for path in unknown
             )
         return files
+
+    def check_generated(self) -> tuple[str, ...]:
+        """Return the generated files that were edited by hand; raises UsageError when any is not what the spec makes now.
+
+        Whoever edits the spec expects to see that in what runs, so nothing starts or reloads from older files.
+        """
+        changes = compare(self.files(), self.folder)
+        stale = [change.path for change in changes if change.kind in {"new", "changed", "stale"}]
+        if stale:
+            first = f"{stale[0]} and {len(stale) - 1} more" if len(stale) > 1 else stale[0]
+            missing = COMPOSE_FILE in stale and not (self.folder / COMPOSE_FILE).exists()
+            raise UsageError(f"{first}: {'not there yet' if missing else 'older than the spec'}; run `specwatch generate` first")
+        return tuple(change.path for change in changes if change.kind in {"edited", "stale-edited"})
+
+
+def warn_of_edits(paths: tuple[str, ...]) -> None:
+    """Say that files edited by hand are not what the native runtime runs."""
+    if paths:
+        found = ", ".join(paths)
+        click.echo(f"Edited by hand, without effect on the native runtime: {found}. Use `overrides:` of the spec instead.", err=True)
 
 
 def project_options(command: Command) -> Command:

@@ -23,7 +23,6 @@ from specwatch.engines.values import (
     Substituted,
     Waiting,
 )
-from specwatch.stack import Stack
 
 _COLOURS = {
     "running": "green",
@@ -33,8 +32,10 @@ _COLOURS = {
     "stopped": "red",
     "ended": "bright_black",
 }
+# Where there is something to see, for a component that has no page of its own.
+_API_PATHS = {"loki": "ready"}
 _OUTCOMES = {"failed": "red", "unchanged": "bright_black"}
-_END_OF_LIFE = (
+END_OF_LIFE = (
     "Promtail is past its end of life (2026-03-02) and gets no fixes any more; `stack: {shipper: otelcol}` in the spec replaces it."
 )
 
@@ -96,11 +97,6 @@ def _line(event: Event) -> str:  # noqa: PLR0911  # one line for each event
             return ""
 
 
-def end_of_life_notice(stack: Stack) -> str:
-    """Return the notice for a shipper that is no longer maintained, or an empty text."""
-    return _END_OF_LIFE if stack.has("promtail") else ""
-
-
 def statuses(found: Iterable[ComponentStatus]) -> None:
     """Print how each part is doing, one line each."""
     for part in found:
@@ -124,7 +120,7 @@ def where(found: Iterable[ComponentStatus]) -> None:
     for part in parts:
         title = BY_NAME[part.name].title if part.name in BY_NAME else part.name
         if part.url and part.state != "off":
-            click.echo(f"  {title:<24} {part.url}")
+            click.echo(f"  {title:<24} {part.url}{_API_PATHS.get(part.name, '')}")
     for part in parts:
         if part.state == "off":
             click.echo(f"  {BY_NAME[part.name].title if part.name in BY_NAME else part.name:<24} off: {part.reason}")

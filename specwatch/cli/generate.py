@@ -56,7 +56,7 @@ def _print(files: dict[str, str], pending: list[Change], *, dry: bool, force: bo
             "`specwatch generate --diff` shows the difference, `--force` replaces; lasting changes belong into `overrides:` of the spec."
         )
     click.echo(
-        f"{len(files)} files, {len(pending)} {'differ' if dry else 'touched'}."
+        f"{len(files)} files, {len(pending) if dry or force else len(pending) - len(edited)} {'differ' if dry else 'touched'}."
         if pending
         else f"{len(files)} files, all as the spec makes them."
     )

@@ -3,7 +3,7 @@
 import click
 
 from specwatch.cli import _screen
-from specwatch.cli._project import Project, json_option, project_options
+from specwatch.cli._project import Project, json_option, project_options, warn_of_edits
 from specwatch.engines import compose, runtime
 from specwatch.engines.errors import NotRunningError
 from specwatch.engines.native import control, plan
@@ -22,10 +22,12 @@ def command(ctx: click.Context, project: Project, *, as_json: bool) -> None:
     under = runtime.running(project.folder)
     if under is None:
         raise NotRunningError("reload", "the stack is not up", "start it with `specwatch up`")
+    edited = project.check_generated()
     stack = project.stack()
     if under == "compose":
         found = compose.reload(stack, project.folder, project.files(), screen.report)
     else:
+        warn_of_edits(edited)
         found = control.reload(plan.plan(stack, project.folder), screen.report)
     screen.done()
     if as_json:

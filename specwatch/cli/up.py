@@ -5,14 +5,11 @@ import time
 import click
 
 from specwatch.cli import _screen
-from specwatch.cli._project import Project, json_option, project_options, runtime_option
+from specwatch.cli._project import Project, json_option, project_options, runtime_option, warn_of_edits
 from specwatch.engines import compose, runtime
 from specwatch.engines.native import control, plan
 from specwatch.engines.values import ComponentStatus
-from specwatch.errors import UsageError
-from specwatch.names import COMPOSE_FILE
 from specwatch.stack import Stack
-from specwatch.write import compare
 
 
 @click.command("up")
@@ -33,11 +30,12 @@ def command(
     begun = time.monotonic()
     stack = project.stack()
     screen = _screen.Screen(quiet=as_json)
-    if preference != "native":
-        _check_generated(project)
+    edited = project.check_generated()
     choice = runtime.choose(preference, project.folder, screen.report)
     if not as_json:
         click.echo(f"Runtime: {choice.runtime}, because {choice.reason}.", err=True)
+    if choice.runtime == "native":
+        warn_of_edits(edited)
     try:
         found = (
             _compose(stack, project, screen, build=build)
@@ -51,21 +49,11 @@ def command(
     else:
         click.echo(f"\nEverything is up, after {time.monotonic() - begun:.1f} s.\n")
         _screen.where(found)
-        notice = _screen.end_of_life_notice(stack)
-        if notice:
-            click.echo(f"\n{notice}")
+        if any(part.name == "promtail" and part.state != "off" for part in found):
+            click.echo(f"\n{_screen.END_OF_LIFE}")
     if foreground and choice.runtime == "native":
         click.echo("\nCtrl-C stops it.", err=True)
         control.hold(project.folder, screen.report)
-
-
-def _check_generated(project: Project) -> None:
-    """Refuse to start from files that are not what the spec makes: whoever edits the spec expects to see it."""
-    stale = [change.path for change in compare(project.files(), project.folder) if change.kind in {"new", "changed", "stale"}]
-    if stale:
-        first = f"{stale[0]} and {len(stale) - 1} more" if len(stale) > 1 else stale[0]
-        missing = COMPOSE_FILE in stale and not (project.folder / COMPOSE_FILE).exists()
-        raise UsageError(f"{first}: {'not there yet' if missing else 'older than the spec'}; run `specwatch generate` first")
 
 
 def _compose(stack: Stack, project: Project, screen: _screen.Screen, *, build: bool) -> tuple[ComponentStatus, ...]:
