@@ -4,17 +4,18 @@ import os
 from pathlib import Path
 
 from flask import Flask, Response, jsonify
-from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
-from exporter.business import BusinessMetrics, business_collectors
+from exporter.business import Orders, business_collectors
 from exporter.faults import FaultFile
+from exporter.metrics import ShopMetrics
 from exporter.page import PAGE
 from exporter.shop import ROUTES, buying_blueprint, catalogue_blueprint, faults_blueprint
 from exporter.state import state_dir
 from exporter.store import Store
 from specwatch.telemetry.context import current
 from specwatch.telemetry.flask import instrument
+from specwatch.telemetry.metrics import default_metrics
 
 _BODY_BYTES = 64 * 1024
 
@@ -32,16 +33,16 @@ def create_app(folder: Path | None = None) -> Flask:
     folder = folder or state_dir(os.environ)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _BODY_BYTES
-    registry = CollectorRegistry()
+    metrics = ShopMetrics(default_metrics())
     store = Store(folder)
     faults = FaultFile(folder, ROUTES)
-    instrument(app, service="shop", registry=registry, checks={"database": store.ping})
+    instrument(app, service="shop", registry=metrics.registry, checks={"database": store.ping})
     app.register_blueprint(catalogue_blueprint(store, faults))
-    app.register_blueprint(buying_blueprint(store, BusinessMetrics(registry), faults))
+    app.register_blueprint(buying_blueprint(store, Orders(metrics), faults))
     app.register_blueprint(faults_blueprint(faults))
     app.register_error_handler(HTTPException, _error)
     app.add_url_rule("/", "home", lambda: PAGE, methods=["GET"])
-    business_collectors(registry, store).start()
+    business_collectors(metrics, store).start()
     return app
 
 

@@ -4,9 +4,8 @@ import os
 
 from exporter.faults import FaultFile
 from exporter.state import state_dir
-from specwatch.telemetry.gunicorn import ServiceLogger, child_exit, fresh_metrics_dir
-
-__all__ = ["child_exit"]
+from specwatch.telemetry import gunicorn
+from specwatch.telemetry.gunicorn import *  # noqa: F403 - the hooks by which gunicorn's own figures come about, and its log lines as ours
 
 _PORT = os.environ.get("PORT", "8000")
 _STATE = state_dir(os.environ)
@@ -23,12 +22,12 @@ graceful_timeout = 5
 # The heartbeat file is touched every second: in memory where there is any, never on a slow disk.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(_STATE)  # noqa: S108 - gunicorn makes a private file there
 control_socket_disable = True  # it would be written into the home folder
-logger_class = ServiceLogger
 
 # Named after the port: a second shop beside this one must not empty its metrics.
-fresh_metrics_dir(_STATE / f"metrics-{_PORT}")
+gunicorn.fresh_metrics_dir(_STATE / f"metrics-{_PORT}")
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: object) -> None:
     """Start mended, whatever the last run was told; a reload does not come here."""
+    gunicorn.on_starting(server)
     FaultFile(_STATE, ()).clear()

@@ -1,17 +1,20 @@
 """The shop's routes."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from exporter.business import BusinessMetrics
+from exporter.business import Orders
 from exporter.faults import FaultFile, PaymentDeclinedUpstreamError
 from exporter.store import Order, Product, Store
+from specwatch.telemetry.tracing import trace_operation
 
 ROUTES = ("/products", "/products/<product>", "/cart", "/checkout", "/orders/<order>")
 """The routes that have fault switches."""
 
+_LOG = logging.getLogger(__name__)
 _MOST_ITEMS = 10
 
 
@@ -40,7 +43,7 @@ def catalogue_blueprint(store: Store, faults: FaultFile) -> Blueprint:
     return catalogue
 
 
-def buying_blueprint(store: Store, metrics: BusinessMetrics, faults: FaultFile) -> Blueprint:
+def buying_blueprint(store: Store, orders: Orders, faults: FaultFile) -> Blueprint:
     """Return what a customer does: filling a cart and paying for it, as JSON."""
     buying = Blueprint("buying", __name__)
 
@@ -63,14 +66,17 @@ def buying_blueprint(store: Store, metrics: BusinessMetrics, faults: FaultFile) 
         if cart is None:
             abort(404, "there is no such cart, or it is empty; POST /cart makes one")
         try:
-            faults.read().strike("/checkout")
+            with trace_operation("charge", total_cents=cart.total_cents):
+                faults.read().strike("/checkout")
         except PaymentDeclinedUpstreamError:
-            metrics.failed()
+            orders.failed()
             raise
-        order = store.place(cart)
+        with trace_operation("place order"):
+            order = store.place(cart)
         if order is None:
             abort(409, "this cart was ordered already")
-        metrics.paid(order.total_cents)
+        orders.paid(order.total_cents)
+        _LOG.info("Order placed", extra={"order": order.id, "total_euros": order.total_cents / 100})
         return jsonify(_order(order)), 201
 
     return buying

@@ -46,7 +46,7 @@ def test_a_failed_checkout_is_found_by_its_trace_id(shop: Shop) -> None:
     [error] = [line for line in lines if line["level"] == "ERROR"]
     assert "PaymentDeclinedUpstreamError: the payment provider answered 502" in error["exception"]
     [access] = [line for line in lines if line["message"] == "Request completed"]
-    assert (access["endpoint"], access["status"]) == ("/checkout", 500)
+    assert (access["endpoint"], access["status_code"]) == ("/checkout", 500)
     assert shop.sample("orders_total", status="failed") == failed + 1
     assert shop.sample("http_requests_total", method="POST", endpoint="/checkout", status="500") == requests + 1
 

@@ -62,11 +62,12 @@ def test_the_workers_together_count_what_the_client_counted(shop: Shop) -> None:
 
 
 def test_both_workers_are_at_work(shop: Shop) -> None:
-    """Each worker has written metrics of its own."""
+    """Each worker has served requests."""
 
     def both_counted() -> bool:
         shop.ask("GET", "/products")
-        return len(list(shop.folder.glob("metrics-*/counter_*.db"))) == 2
+        workers = {dict(labels)["worker"] for name, labels in shop.samples() if name == "process_cpu_seconds_total"}
+        return workers >= {"1", "2"}
 
     wait_until(both_counted, "both workers to have served a request")
 
@@ -156,7 +157,6 @@ def test_counters_survive_a_killed_worker(own_shop: Shop) -> None:
     wait_until(lambda: killed not in own_shop.workers() and len(own_shop.workers()) == 2, "a new worker")
     assert own_shop.sample("http_requests_total", method="GET", endpoint="/products", status="200") == 20
     assert own_shop.sample("http_requests_in_flight") == 1
-    assert not list(own_shop.folder.glob(f"metrics-*/gauge_live*_{killed}.db"))
 
 
 def test_a_reload_keeps_the_counters(own_shop: Shop) -> None:
@@ -178,7 +178,7 @@ def test_sigterm_ends_every_process(own_shop: Shop) -> None:
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers to be gone")
     lines = own_shop.lines()
     assert {line["service"] for line in lines} == {"shop"}
-    assert {"gunicorn.error", "specwatch.telemetry.flask.access"} <= {line["logger"] for line in lines}
+    assert {"gunicorn.error", "specwatch.telemetry.access"} <= {line["logger"] for line in lines}
 
 
 def test_a_state_folder_that_is_not_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

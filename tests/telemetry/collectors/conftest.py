@@ -1,0 +1,3 @@
+from tests.telemetry.services import redis_port
+
+__all__ = ["redis_port"]
