@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
     found: list[Found] = []
     if not arguments.list:
         try:
-            failures, found = _get(programs, cache, Reporter(quiet=arguments.json), root=os.geteuid() == 0 and not arguments.no_root)
+            root = os.geteuid() == 0 and not arguments.no_root
+            failures, found = _get(programs, cache, Reporter(quiet=arguments.json), root=root, asked=bool(arguments.only))
             if arguments.prune:
                 _gomodules.prune(cache)
         except OSError as error:
@@ -67,7 +68,12 @@ def main(argv: Sequence[str]) -> int:
             return 130
     found = found or find_all(programs, cache)
     _print_table(found, failures, as_json=arguments.json)
-    return 0 if arguments.list or all(each.ok or each.program.source == "vendor" for each in found) else 3
+    return 0 if arguments.list or not any(_is_missing(each, asked=bool(arguments.only)) for each in found) else 3
+
+
+def _is_missing(found: Found, *, asked: bool) -> bool:
+    """Whether a program is off that can be had; of the extra ones only those that were asked for by name or group."""
+    return not found.ok and found.program.source != "vendor" and (asked or found.program.group != "extra")
 
 
 def _is_current(found: Found, cache: Cache) -> bool:
@@ -78,11 +84,11 @@ def _is_current(found: Found, cache: Cache) -> bool:
     return any(cache.is_built(name, build.stamp()) for build in _gomodules.BUILDS if name in build.programs)
 
 
-def _get(programs: Sequence[Program], cache: Cache, reporter: Reporter, *, root: bool) -> tuple[dict[str, str], list[Found]]:
+def _get(programs: Sequence[Program], cache: Cache, reporter: Reporter, *, root: bool, asked: bool) -> tuple[dict[str, str], list[Found]]:
     """Gets what is missing; returns program → why it could not be had, and what was found where nothing was to be done."""
     with cache.locked():
         found = find_all(programs, cache)
-        missing = [each.program for each in found if not _is_current(each, cache) and each.program.source != "vendor"]
+        missing = [each.program for each in found if _is_missing(each, asked=asked) or (each.ok and not _is_current(each, cache))]
         if not missing:
             return {}, found
         print(f"getting {', '.join(p.name for p in missing)}; programs and logs in {cache.root}", file=reporter.out, flush=True)

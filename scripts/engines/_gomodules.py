@@ -1,4 +1,4 @@
-"""Programs built from their Go modules: Loki, the OpenTelemetry Collector, and Alertmanager where it cannot be installed."""
+"""Programs built from their Go modules: Loki with Promtail, the OpenTelemetry Collector, Jaeger, Alloy, Alertmanager if need be."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _FLAGS = ("-trimpath", "-tags", "netgo")
 class Build:
     """A folder here with a go.mod that pins what is built, and the programs (name → Go package) that come out.
 
-    `added` are files (path in the module → file in this folder) that the module's programs embed and its published form lacks.
-    With `by_builder` what comes out is a collector that its own builder assembles from the folder's builder.yaml.
+    `added` are files (path in the module → file in this folder) that the published module lacks or that are built in place of its
+    own. With `by_builder` what comes out is a collector that its own builder assembles from the folder's builder.yaml.
     """
 
     name: str
@@ -50,6 +50,10 @@ class Build:
         """The folder of the go.mod."""
         return _HERE / self.name
 
+    def built_as(self, name: str) -> str:
+        """Returns what the build calls the program `name`: as its package's folder, or, by the builder, as builder.yaml says."""
+        return name if self.by_builder else self.programs[name].rpartition("/")[2]
+
     def version(self) -> str:
         """Returns the version of the module that go.mod requires, without the `v`."""
         text = (self.folder / "go.mod").read_text()
@@ -58,7 +62,7 @@ class Build:
 
     def stamp(self) -> str:
         """Returns a hash of all that decides what comes out."""
-        files = sorted(path for path in self.folder.iterdir() if path.suffix in {".mod", ".sum", ".yaml", ".html"})
+        files = sorted(path for path in self.folder.rglob("*") if path.suffix in {".mod", ".sum", ".yaml", ".html", ".go"})
         return stamp_of(*files, *_FLAGS, os.uname().machine)
 
 
@@ -77,10 +81,14 @@ BUILDS = (
     ),
     Build(
         name="loki",
-        programs={"loki": "github.com/grafana/loki/v3/cmd/loki", "logcli": "github.com/grafana/loki/v3/cmd/logcli"},
+        programs={
+            "loki": "github.com/grafana/loki/v3/cmd/loki",
+            "logcli": "github.com/grafana/loki/v3/cmd/logcli",
+            "promtail": "./promtail",
+        },
         module="github.com/grafana/loki/v3",
         version_variable="github.com/grafana/loki/v3/pkg/util/build.Version",
-        usual="5 minutes the first time on 2 cores",
+        usual="6 minutes the first time on 2 cores",
     ),
     Build(
         name="otelcol",
@@ -89,6 +97,26 @@ BUILDS = (
         version_variable="main.version",
         usual="3 minutes the first time on 2 cores",
         by_builder=True,
+    ),
+    Build(
+        name="jaeger",
+        programs={"jaeger": "github.com/jaegertracing/jaeger/cmd/all-in-one"},
+        module="github.com/jaegertracing/jaeger",
+        version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
+        usual="4 minutes the first time on 2 cores",
+    ),
+    Build(
+        name="alloy",
+        programs={"alloy": "github.com/grafana/alloy/cmd/alloy"},
+        module="github.com/grafana/alloy",
+        version_variable="github.com/grafana/alloy/internal/build.Version",
+        usual="8 minutes the first time on 2 cores",
+        added={
+            "cmd/alloy/main.go": "_added/main.go",
+            "internal/component/all/all.go": "_added/components.go",
+            "internal/converter/converter.go": "_added/converter.go",
+            "internal/component/pyroscope/write/debuginfo/upload.go": "_added/uploader.go",
+        },
     ),
 )
 
@@ -184,11 +212,11 @@ def build(what: Build, go: Path, cache: Cache, log: Path) -> None:
             )
             out = folder / "build"
         for name in what.programs:
-            cache.install(out / name, name, what.stamp())
+            cache.install(out / what.built_as(name), name, what.stamp())
 
 
 def _with_added_files(what: Build, go: Path, folder: Path, log: Path, env: Mapping[str, str]) -> list[str]:
-    """Copies the module, adds the files that it lacks, and returns the flags that make the build use the copy."""
+    """Copies the module, puts our files into it, and returns the flags that make the build use the copy."""
     command = [str(go), "mod", "download", "-json", what.module]
     done = subprocess.run(command, cwd=what.folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from _cache import Cache
 
-Group = Literal["native", "docker", "standin", "vendor"]
-Source = Literal["debian", "loki", "otelcol", "vendor"]
+Group = Literal["native", "docker", "standin", "extra", "vendor"]
+Source = Literal["debian", "go", "vendor"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,13 @@ PROGRAMS: tuple[Program, ...] = (
     _debian("amtool", "prometheus-alertmanager", oldest=(0, 28)),
     _debian("node_exporter", "prometheus-node-exporter", oldest=(1, 5), other_names=("prometheus-node-exporter",)),
     _debian("blackbox_exporter", "prometheus-blackbox-exporter", oldest=(0, 24), other_names=("prometheus-blackbox-exporter",)),
-    Program("loki", "native", "loki", oldest=(3, 6, 5)),
-    Program("logcli", "native", "loki", oldest=(3,)),
+    Program("loki", "native", "go", oldest=(3, 6, 5)),
+    Program("logcli", "native", "go", oldest=(3,)),
     # An `otelcol` from elsewhere lacks the log-file receiver; the contrib build has it.
-    Program("otelcol", "native", "otelcol", oldest=(0, 149), only_cache=True, other_names=("otelcol-contrib",)),
+    Program("otelcol", "native", "go", oldest=(0, 149), only_cache=True, other_names=("otelcol-contrib",)),
+    # A `jaeger` from elsewhere is Jaeger 2, which takes no flags.
+    Program("jaeger", "native", "go", oldest=(1, 60), only_cache=True, other_names=("jaeger-all-in-one",), ask=("{}", "version")),
+    Program("promtail", "native", "go", oldest=(3,)),
     _debian("docker", "docker.io", "docker", oldest=(20, 10), newer_suite=False),
     _debian("dockerd", "docker.io", "docker", oldest=(20, 10), newer_suite=False),
     _debian("docker compose", "docker-compose", "docker", oldest=(2, 20), ask=("docker", "compose", "version")),
@@ -82,8 +85,7 @@ PROGRAMS: tuple[Program, ...] = (
     _debian("iptables", "iptables", "docker", newer_suite=False),
     _debian("busybox", "busybox-static", "standin", newer_suite=False, ask=("{}",)),
     _debian("mmdebstrap", "mmdebstrap", "standin", newer_suite=False),
-    _vendor("promtail", "Promtail 3.6"),
-    _vendor("alloy", "Grafana Alloy"),
+    Program("alloy", "extra", "go", oldest=(1, 18)),
     _vendor("fluentd", "Fluentd (fluent-package)"),
     _vendor("tempo", "Grafana Tempo"),
     _vendor("grafana", "Grafana"),
@@ -93,6 +95,7 @@ GROUPS: dict[str, str] = {
     "native": "what the stack runs as child processes",
     "docker": "Docker Engine with Compose and Buildx",
     "standin": "what stand-in images are made with",
+    "extra": "what takes long to build and only some tests run; got when asked for, and from then on kept up to date",
     "vendor": "what only its vendor ships",
 }
 
@@ -123,12 +126,11 @@ def _version(program: Program, path: str) -> str:
     command = [word.replace("{}", path) for word in program.ask]
     command[0] = path
     try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=30, check=False, text=True
-        )
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False, text=True)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    seen = re.search(r"\bv?(\d+\.\d+(?:\.\d+)?)", done.stdout.split("\n\n", 1)[0])
+    said = done.stdout.strip() or done.stderr.strip()
+    seen = re.search(r"\bv?(\d+\.\d+(?:\.\d+)?)", said.split("\n\n", 1)[0])
     return seen[1] if seen and (done.returncode == 0 or program.ask == ("{}",)) else ""
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Recipe:
     """One image: where the real programs go (`programs`, name → path in the image) or, where there are none, what is pretended.
 
-    `tools` is what the official image has to run commands with ("", "busybox", "bash"); `folders` are path → owner's uid;
+    `tools` is what the official image has to run commands with ("", "busybox", "bash"); `folders` are path → owner's uid; `shared` are
+    folders that everybody may write to;
     `ports` are those on which a placeholder answers 200; `health` is path → script of the official health check's program.
     """
 
@@ -21,6 +22,7 @@ class Recipe:
     tools: str = "busybox"
     programs: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, int] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
     trees: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     health: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +86,12 @@ RECIPES: Mapping[str, Recipe] = {
         folders={"/var/tempo": 10001, "/etc/tempo": 0},
         ports=(3200,),
         health={"/tempo": 'case "$*" in *-health*) exec wget -q -O /dev/null http://127.0.0.1:3200/ready ;; esac'},
+    ),
+    "jaegertracing/all-in-one": Recipe(
+        user="10001",
+        entrypoint=("/go/bin/all-in-one-linux",),
+        programs={"jaeger": "/go/bin/all-in-one-linux"},
+        shared=("/var/tmp",),  # noqa: S108 - a folder inside an image
     ),
     "grafana/grafana": Recipe(
         user="472",

@@ -153,6 +153,8 @@ def tree_of(recipe: Recipe, image: str, programs: Mapping[str, Path]) -> Tree:
     tree = common()
     for path, uid in recipe.folders.items():
         tree.put(path, Entry(uid=uid))
+    for path in recipe.shared:
+        tree.put(path, Entry(mode=0o1777))
     for name, path in recipe.programs.items():
         tree.put_program(programs[name], path)
     for folder in recipe.trees:

@@ -30,11 +30,15 @@ class Found(Struct, frozen=True):
 
 
 class _Wanted(Struct, frozen=True, kw_only=True):
-    """What to look for: names on PATH, whether scripts/engines can get it, the oldest version that understands our files."""
+    """What to look for: names on PATH, whether it may be the one of scripts/engines, the oldest version that understands our files.
+
+    `ask` is the word that makes it print its version.
+    """
 
     names: tuple[str, ...]
     ours: bool = True
     oldest: tuple[int, ...] = ()
+    ask: str = "--version"
 
 
 _WANTED: Final = {
@@ -45,9 +49,13 @@ _WANTED: Final = {
     "otelcol": _Wanted(names=("otelcol-contrib",), oldest=(0, 149)),
     "blackbox": _Wanted(names=("blackbox_exporter", "prometheus-blackbox-exporter"), oldest=(0, 24)),
     "node": _Wanted(names=("node_exporter", "prometheus-node-exporter"), oldest=(1, 5)),
+    # The one that scripts/engines builds is for the tests: the collector takes its place, see docs/decisions/0005.
     "promtail": _Wanted(names=("promtail",), ours=False, oldest=(3,)),
+    "alloy": _Wanted(names=("alloy",), oldest=(1, 18)),
     "fluentd": _Wanted(names=("fluentd",), ours=False, oldest=(1, 16)),
     "tempo": _Wanted(names=("tempo",), ours=False, oldest=(3,)),
+    # A plain `jaeger` on PATH is Jaeger 2, which takes no flags.
+    "jaeger": _Wanted(names=("jaeger-all-in-one",), oldest=(1, 60), ask="version"),
     "grafana": _Wanted(names=("grafana",), ours=False, oldest=(12,)),
     "cadvisor": _Wanted(names=("cadvisor",), ours=False),
 }
@@ -71,9 +79,9 @@ def find(name: str) -> Found | Off:
         if wanted.ours
         else f"not to be had as a package here: put `{wanted.names[0]}` on PATH, or run the compose runtime"
     )
-    reason = f"no `{wanted.names[0]}` on PATH or in {cache_folder() / 'bin'}"
+    reason = f"no `{wanted.names[0]}` on PATH" + (f" or in {cache_folder() / 'bin'}" if wanted.ours else "")
     for path in _candidates(program, wanted):
-        version = version_of(path)
+        version = version_of(path, wanted.ask)
         if not version:
             reason = f"{path} does not tell its version"
         elif tuple(map(int, version.split("."))) < wanted.oldest:
@@ -90,11 +98,11 @@ def find_all(names: Iterable[str]) -> dict[str, Found | Off]:
         return dict(zip(wanted, pool.map(find, wanted), strict=True))
 
 
-def version_of(path: str) -> str:
+def version_of(path: str, ask: str = "--version") -> str:
     """Return the version that the program at `path` prints, or an empty string when it prints none in time."""
     try:
         done = subprocess.run(
-            [path, "--version"],
+            [path, ask],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -109,7 +117,8 @@ def version_of(path: str) -> str:
 
 def _candidates(program: str, wanted: _Wanted) -> list[str]:
     found = [shutil.which(name) for name in wanted.names]
-    found += [shutil.which(name, path=str(cache_folder() / "bin")) for name in dict.fromkeys((program, *wanted.names))]
+    if wanted.ours:
+        found += [shutil.which(name, path=str(cache_folder() / "bin")) for name in dict.fromkeys((program, *wanted.names))]
     return [path for path in found if path]
 
 

@@ -44,7 +44,7 @@ def test_everything_that_can_be_rendered_is_found_again(project: Path) -> None:
 
 
 def test_a_difference_is_named_with_its_place(project: Path) -> None:
-    """Ensure that a value, a rule's expression and a rule too many are each found."""
+    """Ensure that a value, a rule's expression and a rule too many are each found, and that the rules of Loki's ruler are not missed."""
     program("prometheus")
     program("alertmanager", "prometheus-alertmanager")
     stack = small_stack("prometheus", "alertmanager")
@@ -61,6 +61,7 @@ def test_a_difference_is_named_with_its_place(project: Path) -> None:
     rules = next(path for path, text in files.items() if "> 0.05" in text)
     changed = {**files, rules: files[rules].replace("> 0.05", "> 0.06")}
     assert "PaymentsFailing: expression" in effective.prometheus(url, folder, changed)[0]
+    assert effective.prometheus(url, folder, {**files, "loki/rules/fake/alerts.yml": files[rules]}) == ()
     assert "no longer rendered" in effective.prometheus(url, folder, {**files, rules: "groups: []\n"})[0]
     text = files["alertmanager/alertmanager.yml"].replace("group_wait: 10s", "group_wait: 11s")
     assert effective.alertmanager(parts["alertmanager"].url, text) == ("alertmanager.yml: route: group_wait: rendered 11s, running 10s",)

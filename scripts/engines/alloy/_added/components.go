@@ -1,0 +1,36 @@
+// Package all registers the components for log pipelines and for what comes in over OTLP, in place of all that Alloy has: some of
+// those need modules that the proxy does not have.
+package all
+
+import (
+	_ "github.com/grafana/alloy/internal/component/discovery/docker"
+	_ "github.com/grafana/alloy/internal/component/discovery/relabel"
+	_ "github.com/grafana/alloy/internal/component/local/file"
+	_ "github.com/grafana/alloy/internal/component/local/file_match"
+	_ "github.com/grafana/alloy/internal/component/loki/echo"
+	_ "github.com/grafana/alloy/internal/component/loki/process"
+	_ "github.com/grafana/alloy/internal/component/loki/relabel"
+	_ "github.com/grafana/alloy/internal/component/loki/source/api"
+	_ "github.com/grafana/alloy/internal/component/loki/source/docker"
+	_ "github.com/grafana/alloy/internal/component/loki/source/file"
+	_ "github.com/grafana/alloy/internal/component/loki/write"
+	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/debug"
+	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/file"
+	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/otlp"
+	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/otlphttp"
+	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/prometheus"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/attributes"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/batch"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/filter"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/groupbyattrs"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/memorylimiter"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/probabilistic_sampler"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/tail_sampling"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/transform"
+	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/fluentforward"
+	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/otlp"
+	_ "github.com/grafana/alloy/internal/component/otelcol/storage/file"
+	_ "github.com/grafana/alloy/internal/component/prometheus/exporter/self"
+	_ "github.com/grafana/alloy/internal/component/prometheus/remotewrite"
+	_ "github.com/grafana/alloy/internal/component/prometheus/scrape"
+)
