@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from benchmarks import generating, running
+from benchmarks import generating, running, shipping, telemetry
 from benchmarks.figures import load, machine, say
 
 # Each benchmark with its number of runs, whole and quick.
@@ -18,6 +18,13 @@ _BENCHMARKS: Final[Mapping[str, tuple[Callable[[int], dict[str, Any]], int, int]
     "generate_default": (generating.generate_default, 21, 5),
     "generate_large": (generating.generate_large, 7, 1),
     "dump_rules": (generating.dump_rules, 7, 3),
+    "telemetry_requests": (telemetry.requests, 120, 20),
+    "telemetry_logs": (telemetry.log_records, 31, 5),
+    "telemetry_metrics": (telemetry.metrics, 21, 3),
+    "shipping": (shipping.throughput, 5, 1),
+    "shipping_latency": (shipping.latency, 50, 10),
+    "shipping_loss": (shipping.loss, 1, 1),
+    "log_bomb": (shipping.log_bomb, 1, 1),
     "up": (running.up, 7, 2),
     "fault_to_message": (running.fault_to_message, 20, 1),
 }

@@ -78,6 +78,18 @@ PROMTAIL: Final = Component(
     data="/var/lib/promtail",
     program="promtail",
 )
+ALLOY: Final = Component(
+    name="alloy",
+    title="Alloy",
+    image="grafana/alloy",
+    version="v1.18.1",
+    port=12345,
+    user="0:0",
+    memory="512m",
+    config="/etc/alloy",
+    data="/var/lib/alloy/data",
+    program="alloy",
+)
 OTELCOL: Final = Component(
     name="otelcol",
     title="OpenTelemetry Collector",
@@ -114,6 +126,19 @@ TEMPO: Final = Component(
     config="/etc/tempo",
     data="/var/tempo",
     program="tempo",
+)
+# The last release of Jaeger 1, whose end of life was 2025-12-31; its successor takes another configuration altogether. That the image
+# has a shell's tools and a /var/tmp that everybody may write to comes from its base (Alpine); the image itself was not run.
+JAEGER: Final = Component(
+    name="jaeger",
+    title="Jaeger",
+    image="jaegertracing/all-in-one",
+    version="1.76.0",
+    port=16686,
+    user="10001:10001",
+    memory="1g",
+    data="/var/tmp",  # noqa: S108  # a volume that Docker makes with this folder's rights, which let Jaeger's user write
+    program="jaeger",
 )
 GRAFANA: Final = Component(
     name="grafana",
@@ -177,9 +202,11 @@ COMPONENTS: Final = (
     ALERTMANAGER,
     LOKI,
     PROMTAIL,
+    ALLOY,
     OTELCOL,
     FLUENTD,
     TEMPO,
+    JAEGER,
     GRAFANA,
     BLACKBOX,
     NODE,
@@ -187,15 +214,18 @@ COMPONENTS: Final = (
     INBOX,
 )
 BY_NAME: Final = {component.name: component for component in COMPONENTS}
-SHIPPERS: Final = ("promtail", "otelcol")
+SHIPPERS: Final = ("promtail", "alloy", "otelcol")
+"""What carries lines and does nothing else; Fluentd takes lines by its forward protocol besides."""
 ComponentName = Literal[
     "prometheus",
     "alertmanager",
     "loki",
     "promtail",
+    "alloy",
     "otelcol",
     "fluentd",
     "tempo",
+    "jaeger",
     "grafana",
     "blackbox",
     "node",
@@ -203,12 +233,14 @@ ComponentName = Literal[
     "inbox",
 ]
 INBOX_SMTP_PORT: Final = 1025
-OTLP_GRPC_PORT: Final = 4317
-OTLP_HTTP_PORT: Final = 4318
+OTLP_PORTS: Final = {"otlp-grpc": 4317, "otlp-http": 4318}
+# Natively a backend listens here when the collector stands before it and has the usual ports.
+BACKEND_OTLP_PORTS: Final = {"backend-otlp-grpc": 14317, "backend-otlp-http": 14318}
+JAEGER_METRICS_PORT: Final = 14269
 # What a compose file publishes on the host: each component's endpoints, by the name under which the spec's `ports` knows them, and the
-# port in the container. The other components talk only among themselves.
+# port in the container. The other components talk only among themselves. `OTLP_PORTS` are besides with the one that services send to.
 PUBLISHED: Final = {
     **{component.name: {component.name: component.port} for component in (PROMETHEUS, ALERTMANAGER, LOKI, FLUENTD, GRAFANA)},
     "inbox": {"inbox": INBOX.port, "inbox-smtp": INBOX_SMTP_PORT},
-    "tempo": {"otlp-grpc": OTLP_GRPC_PORT, "otlp-http": OTLP_HTTP_PORT},
+    "jaeger": {"jaeger": JAEGER.port},
 }

@@ -8,6 +8,7 @@ from specwatch.stack import Stack
 PROMETHEUS_UID: Final = "prometheus"
 LOKI_UID: Final = "loki"
 TEMPO_UID: Final = "tempo"
+JAEGER_UID: Final = "jaeger"
 ALERTMANAGER_UID: Final = "alertmanager"
 
 COMPOSE_FILE: Final = "docker-compose.observability.yml"

@@ -5,16 +5,19 @@ from typing import Literal
 
 from msgspec import Struct
 
-from specwatch.components import BY_NAME, INBOX_SMTP_PORT, OTLP_GRPC_PORT, OTLP_HTTP_PORT
+from specwatch.components import BACKEND_OTLP_PORTS, BY_NAME, INBOX_SMTP_PORT, JAEGER_METRICS_PORT, OTLP_PORTS
 from specwatch.stack import SecretFile, Stack
+from specwatch.stack.traces import intake, store
 
 
 class Topology(Struct, frozen=True, kw_only=True):
     """Addresses and folders as the components themselves see them.
 
-    `addresses` maps a component, or one of the user's services, to host:port; extra endpoints are "inbox-smtp", "otlp-grpc"
-    and "otlp-http". `listen` maps a component to the host:port it binds. `config`, `data` and `secrets` map a component to a
-    folder; `logs` maps a service to the glob of the files in which its standard output lands (native only).
+    `addresses` maps a component, or one of the user's services, to host:port; extra endpoints are "inbox-smtp", those of metrics
+    ("otelcol-metrics"), "otlp-grpc" and "otlp-http", where services send spans, and "backend-otlp-grpc" and "backend-otlp-http", where
+    what keeps them listens: the same when no collector stands between. `listen` maps a component to the host:port it binds. `config`,
+    `data` and `secrets` map a component to a folder; `logs` maps a service to the glob of the files in which its standard output lands
+    (native only).
     """
 
     runtime: Literal["compose", "native"]
@@ -48,8 +51,11 @@ def compose(stack: Stack) -> Topology:
         addresses["otelcol-metrics"] = f"otelcol:{stack.ports['otelcol-metrics']}"
     if stack.has("fluentd"):
         addresses["fluentd-metrics"] = f"fluentd:{stack.ports['fluentd-metrics']}"
-    if stack.has("tempo"):
-        addresses |= {"otlp-grpc": f"tempo:{OTLP_GRPC_PORT}", "otlp-http": f"tempo:{OTLP_HTTP_PORT}"}
+    if stack.has("jaeger"):
+        addresses["jaeger-metrics"] = f"jaeger:{JAEGER_METRICS_PORT}"
+    for component, prefix in ((intake(stack.traces, stack.components), ""), (store(stack.traces, stack.components), "backend-")):
+        if component:
+            addresses |= {f"{prefix}{name}": f"{component}:{port}" for name, port in OTLP_PORTS.items()}
     return Topology(
         runtime="compose",
         addresses=addresses,
@@ -73,11 +79,10 @@ def native(stack: Stack, folder: str) -> Topology:
     }
     if stack.has("inbox"):
         addresses["inbox-smtp"] = f"127.0.0.1:{stack.ports['inbox-smtp']}"
-    for endpoint in ("otelcol-metrics", "fluentd-metrics"):
+    for endpoint in ("otelcol-metrics", "fluentd-metrics", "jaeger-metrics"):
         if stack.has(endpoint.removesuffix("-metrics")):
             addresses[endpoint] = f"127.0.0.1:{stack.ports[endpoint]}"
-    if stack.has("tempo"):
-        addresses |= {f"otlp-{kind}": f"127.0.0.1:{stack.ports[f'otlp-{kind}']}" for kind in ("grpc", "http")}
+    addresses |= {name: f"127.0.0.1:{port}" for name, port in otlp_ports(stack).items()}
     return Topology(
         runtime="native",
         addresses=addresses,
@@ -91,3 +96,12 @@ def native(stack: Stack, folder: str) -> Topology:
             if service.run and service.logs and service.logs.source == "container"
         },
     )
+
+
+def otlp_ports(stack: Stack) -> dict[str, int]:
+    """Return the ports of the endpoints "otlp-…" and "backend-otlp-…" on 127.0.0.1; a backend that services send to has the former's."""
+    taken, kept = intake(stack.traces, stack.components), store(stack.traces, stack.components)
+    found = {name: stack.ports[name] for name in OTLP_PORTS} if taken else {}
+    if kept:
+        found |= {name: stack.ports[name if taken != kept else name.removeprefix("backend-")] for name in BACKEND_OTLP_PORTS}
+    return found

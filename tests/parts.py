@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from specwatch.components import COMPONENTS, INBOX_SMTP_PORT, OTLP_GRPC_PORT, OTLP_HTTP_PORT
+from specwatch.components import BACKEND_OTLP_PORTS, COMPONENTS, INBOX_SMTP_PORT, JAEGER_METRICS_PORT, OTLP_PORTS
 from specwatch.stack import (
     Alert,
     Auth,
@@ -35,7 +35,7 @@ def literal(text: str) -> str:
 
 def component_jobs(*names: str) -> tuple[Job, ...]:
     """Return a self-scrape job for each component."""
-    endpoints = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
+    endpoints = {name: f"{name}-metrics" for name in ("otelcol", "fluentd", "jaeger")}
     return tuple(Job(name=name, owner=endpoints.get(name, name), team="ops", discovery="address", component=True) for name in names)
 
 
@@ -199,8 +199,9 @@ def ports() -> dict[str, int]:
     """Return every component's default port on the host."""
     return {component.name: component.host_port or component.port for component in COMPONENTS} | {
         "inbox-smtp": INBOX_SMTP_PORT,
-        "otlp-grpc": OTLP_GRPC_PORT,
-        "otlp-http": OTLP_HTTP_PORT,
+        **OTLP_PORTS,
+        **BACKEND_OTLP_PORTS,
+        "jaeger-metrics": JAEGER_METRICS_PORT,
         "otelcol-metrics": 8888,
         "fluentd-metrics": 24231,
     }

@@ -12,6 +12,7 @@ from specwatch.stack import (
     Grafana,
     Inhibition,
     Job,
+    LogLimits,
     Matcher,
     Metric,
     MuteTime,
@@ -22,12 +23,14 @@ from specwatch.stack import (
     Row,
     Secret,
     SecretFile,
+    Sinks,
     Slo,
     Stack,
     Teams,
     Telegram,
     TimeInterval,
     TimeRange,
+    Traces,
 )
 from tests.parts import (
     alert,
@@ -103,7 +106,7 @@ def full_stack(**changes: Any) -> Stack:
     """Return the demo with every way to find a target, every kind of receiver, mute times and inhibitions."""
     return msgspec.structs.replace(
         _demo(),
-        components=tuple(component.name for component in COMPONENTS if component.name != "otelcol"),
+        components=tuple(component.name for component in COMPONENTS if component.name not in {"otelcol", "jaeger"}),
         jobs=(
             *component_jobs("prometheus", "alertmanager", "loki", "promtail", "tempo", "grafana", "blackbox", "node", "fluentd"),
             *full_jobs(),
@@ -274,6 +277,11 @@ def _demo() -> Stack:
                 summary="The shop logs errors",
             ),
         ),
+        log_metrics=(),
+        log_limits=LogLimits(rate_mb=64, stream_rate_mb=32, max_streams=5000),
+        stream_retention=(),
+        sinks=Sinks(),
+        traces=Traces(backend="tempo", endpoint="", token=None, sampling=None, span_metrics=True, through_collector=False),
         slos=(
             Slo(
                 name="checkout",

@@ -15,7 +15,10 @@ from specwatch.spec.source import Source
 
 
 class PackAlert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"for_": "for"}):
-    """An alert of a pack: `value` compared with `threshold`, so that a spec can tune the threshold alone."""
+    """An alert of a pack: `value` compared with `threshold`, so that a spec can tune the threshold alone.
+
+    `component` is the part of the stack without which there is no such alert; empty for none.
+    """
 
     value: Text
     operator: Literal[">", "<", ">=", "<=", "==", "!="]
@@ -24,6 +27,7 @@ class PackAlert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     severity: Literal["critical", "warning", "info"]
     summary: Text
     description: Text
+    component: str = ""
 
 
 class Pack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +48,7 @@ def packs(names: tuple[str, ...]) -> Mapping[str, Pack]:
 
 
 def own_alerts() -> Mapping[str, PackAlert]:
-    """Return the alerts by which the stack watches itself; their expressions are complete."""
+    """Return the alerts by which the stack watches itself, those of parts that are off included; their expressions are complete."""
     return _load("stack").alerts
 
 

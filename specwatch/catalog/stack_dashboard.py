@@ -1,14 +1,18 @@
 """The stack's own dashboard: is everything scraped, do rules evaluate, do messages leave, do log lines arrive, is there room.
 
 Metric names were read from the programs' own answers: Prometheus 3.5.3, Alertmanager 0.33.1, Loki 3.7.8, node exporter 1.11.1, blackbox
-exporter 0.28.0, OpenTelemetry Collector 0.149.0; Promtail's from its source as of Loki 3.7.8, the inbox's from specwatch.inbox.tally.
+exporter 0.28.0, OpenTelemetry Collector 0.149.0, Jaeger 1.76.0; Promtail's from its source as of Loki 3.7.8, the inbox's from
+specwatch.inbox.tally, the collector's count of dropped spans from its source. What shippers do with log lines is drawn by
+`specwatch.catalog.shipping_panels`.
 """
 
 from typing import Final
 
 from specwatch import names
+from specwatch.catalog import shipping_panels
 from specwatch.dashboards import BAD_FROM_ONE, GOOD_FROM_ONE, lines, matcher, stat
 from specwatch.stack import Dashboard, Panel, Row, Stack
+from specwatch.stack.traces import intake
 
 _BYTES_PER_SECOND: Final = "Bps"
 _PER_SECOND: Final = "cps"
@@ -24,8 +28,11 @@ def stack_dashboard(stack: Stack) -> Dashboard:
         ("prometheus", "Prometheus", _prometheus),
         ("alertmanager", "Alertmanager", _alertmanager),
         ("loki", "Loki", _loki),
-        ("promtail", "Promtail", _promtail),
+        ("promtail", "Promtail", lambda job, _: shipping_panels.promtail(job)),
+        ("alloy", "Alloy", lambda job, _: shipping_panels.alloy(job)),
         ("otelcol", "OpenTelemetry Collector", _otelcol),
+        ("fluentd", "Fluentd", lambda job, _: shipping_panels.fluentd(job)),
+        ("jaeger", "Jaeger", _jaeger),
         ("inbox", "Inbox", _inbox),
         ("node", "Host", _node),
     )
@@ -165,7 +172,13 @@ def _loki(job: str, _: Stack) -> tuple[Panel, ...]:
             width=8,
             description="Empty is good: Loki counts a reason from the first line that it refuses.",
         ),
-        lines("Streams in memory", (f"sum(loki_ingester_memory_streams{{{job}}})", "streams")),
+        lines("Streams in memory", (f"sum(loki_ingester_memory_streams{{{job}}})", "streams"), width=8),
+        lines(
+            "Evaluations of alerts and metrics that fail",
+            (f"sum by (rule_group) (rate(loki_prometheus_rule_evaluation_failures_total{{{job}}}[$__rate_interval]))", "{{rule_group}}"),
+            unit=_PER_SECOND,
+            width=8,
+        ),
         lines(
             "Answer time (95 %), by route",
             (
@@ -173,37 +186,51 @@ def _loki(job: str, _: Stack) -> tuple[Panel, ...]:
                 "{{route}}",
             ),
             unit="s",
+            width=8,
         ),
     )
 
 
-def _promtail(job: str, _: Stack) -> tuple[Panel, ...]:
+def _otelcol(job: str, stack: Stack) -> tuple[Panel, ...]:
+    is_sent_to = any(service.logs and service.logs.source == "otlp" for service in stack.services)
     return (
-        lines(
-            "Lines",
-            (f"sum(rate(promtail_read_lines_total{{{job}}}[$__rate_interval]))", "read"),
-            (f"sum(rate(promtail_sent_entries_total{{{job}}}[$__rate_interval]))", "sent"),
-            (f"sum(rate(promtail_dropped_entries_total{{{job}}}[$__rate_interval]))", "dropped"),
-            unit=_PER_SECOND,
-        ),
-        lines("Files followed", (f"sum(promtail_files_active_total{{{job}}})", "files")),
+        *(_spans(job) if intake(stack.traces, stack.components) == "otelcol" else ()),
+        *(shipping_panels.otelcol(job) if stack.shipper == "otelcol" or is_sent_to else ()),
     )
 
 
-def _otelcol(job: str, _: Stack) -> tuple[Panel, ...]:
+def _spans(job: str) -> tuple[Panel, ...]:
+    decided = f"otelcol_processor_tail_sampling_global_count_traces_sampled_total{{{job}}}"
     return (
         lines(
-            "Lines",
-            (f"sum(rate(otelcol_receiver_accepted_log_records_total{{{job}}}[$__rate_interval]))", "read"),
-            (f"sum(rate(otelcol_exporter_sent_log_records_total{{{job}}}[$__rate_interval]))", "sent"),
-            (f"sum(rate(otelcol_exporter_send_failed_log_records_total{{{job}}}[$__rate_interval]))", "dropped"),
+            "Spans",
+            (f"sum(rate(otelcol_receiver_accepted_spans_total{{{job}}}[$__rate_interval]))", "taken"),
+            (f"sum(rate(otelcol_receiver_refused_spans_total{{{job}}}[$__rate_interval]))", "refused"),
+            (f"sum(rate(otelcol_exporter_sent_spans_total{{{job}}}[$__rate_interval]))", "sent"),
+            (f"sum(rate(otelcol_exporter_enqueue_failed_spans_total{{{job}}}[$__rate_interval]))", "dropped"),
             unit=_PER_SECOND,
         ),
         lines(
-            "Sending queue",
-            (f"sum(otelcol_exporter_queue_size{{{job}}})", "waiting"),
-            (f"sum(otelcol_exporter_queue_capacity{{{job}}})", "capacity"),
-            unit="bytes",
+            "Traces, by decision",
+            (f"sum by (decision) (rate({decided}[$__rate_interval]))", "{{decision}}"),
+            unit=_PER_SECOND,
+            description="Empty without sampling.",
+        ),
+    )
+
+
+def _jaeger(job: str, _: Stack) -> tuple[Panel, ...]:
+    return (
+        lines(
+            "Spans",
+            (f"sum(rate(jaeger_collector_spans_received_total{{{job}}}[$__rate_interval]))", "taken"),
+            (f"sum(rate(jaeger_collector_spans_dropped_total{{{job}}}[$__rate_interval]))", "dropped"),
+            unit=_PER_SECOND,
+        ),
+        lines(
+            "Spans that wait to be stored",
+            (f"sum(jaeger_collector_queue_length{{{job}}})", "waiting"),
+            (f"sum(jaeger_collector_queue_capacity{{{job}}})", "capacity"),
         ),
     )
 

@@ -36,7 +36,8 @@ _COLOURS = {
 _API_PATHS = {"loki": "ready"}
 _OUTCOMES = {"failed": "red", "unchanged": "bright_black"}
 END_OF_LIFE = (
-    "Promtail is past its end of life (2026-03-02) and gets no fixes any more; `stack: {shipper: otelcol}` in the spec replaces it."
+    "Promtail is past its end of life (2026-03-02) and gets no fixes any more; "
+    "`stack: {shipper: otelcol}` or `{shipper: alloy}` in the spec replaces it."
 )
 
 

@@ -11,10 +11,12 @@ from specwatch.errors import SpecwatchError
 
 _COMMANDS = {
     "generate": "Make every file of the stack from spec.yaml.",
+    "codegen": "Make a service's metrics as a Python module with types.",
     "up": "Start the stack and wait until all of it is healthy.",
     "down": "Stop the stack.",
     "status": "Show what runs, and where.",
-    "logs": "Show a component's or a service's log.",
+    "logs": "Show a component's or a service's log; `logs try`: what becomes of lines.",
+    "trace": "Show all that is known of one request: spans, log lines, samples.",
     "reload": "Bring the running stack to the generated files.",
     "schema": "Print the spec's JSON Schema.",
     "reference": "Print the spec's reference page.",

@@ -13,12 +13,12 @@ from specwatch.engines import effective, ports
 from specwatch.engines.complaints import complaints
 from specwatch.engines.docker import check
 from specwatch.engines.errors import DockerError, NotRunningError, UnknownNameError
-from specwatch.engines.http import ask
+from specwatch.engines.http import Answer, ask
 from specwatch.engines.native.parts import PARTS
 from specwatch.engines.values import ComponentState, ComponentStatus, Outcome, Report, Started, ignore
 from specwatch.stack import Stack
 
-__all__ = ["UP_SECONDS", "check", "down", "logs", "reload", "running", "status", "up"]
+__all__ = ["UP_SECONDS", "check", "down", "fetch", "logs", "reload", "running", "status", "up"]
 
 UP_SECONDS: Final = 300
 _COMPLAINTS_SINCE: Final = "5s"
@@ -86,6 +86,14 @@ def logs(project: Path, name: str, lines: int = 100, *, following: bool = False)
         raise UnknownNameError(f"logs {name}", "there is no part of that name", f"there are: {', '.join(names)}")
     words = ["logs", "--no-color", "--no-log-prefix", "--tail", str(lines), *(["--follow"] if following else []), name]
     return docker_cli.lines(docker, project, words)
+
+
+def fetch(project: Path, url: str) -> Answer:
+    """Return what answers `url` inside the stack's network, asked from Prometheus' container; never raises."""
+    try:
+        return docker_cli.fetch(check(), project, "prometheus", url)
+    except DockerError as error:
+        return Answer(0, error.why)
 
 
 def reload(stack: Stack, project: Path, files: Mapping[str, str], report: Report = ignore) -> tuple[Outcome, ...]:
@@ -165,7 +173,7 @@ def _url(stack: Stack, name: str) -> str:
 
 
 def _status(stack: Stack, name: str, container: docker_cli.Container | None, details: Mapping[str, docker_cli.Detail]) -> ComponentStatus:
-    published = {"prometheus", "alertmanager", "loki", "grafana", "inbox"}
+    published = {"prometheus", "alertmanager", "loki", "jaeger", "grafana", "inbox"}
     service = next((each for each in stack.services if each.name == name and each.run), None)
     port = service.run.publish[0][0] if service and service.run and service.run.publish else 0
     url = _url(stack, name) if name in published and name in stack.ports else f"http://127.0.0.1:{port}/" if port else ""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from specwatch.engines.errors import DockerError, NoClientError, NoComposeError, NoDaemonError, NoImageError, NoPermissionError
+from specwatch.engines.http import Answer
 from specwatch.engines.values import Report, Step
 from specwatch.names import COMPOSE_FILE
 
@@ -250,6 +251,16 @@ def details(docker: Docker, ids: list[str]) -> dict[str, Detail]:
 def _epoch(text: str) -> float:
     # Go writes nanoseconds, which Python's reader refuses.
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text)).timestamp() if not text.startswith("0001") else 0.0
+
+
+def fetch(docker: Docker, project: Path, service: str, url: str) -> Answer:
+    """Return what answers `url` when it is asked by wget in the container of `service`; the status is 200 or what wget says it is."""
+    # Some builds of busybox crash when wget gets more options than these.
+    done = _ask(*_command(docker, project, ["exec", "-T", service, "wget", "-q", "-O", "-", url]))
+    if not done.returncode:
+        return Answer(200, done.stdout)
+    refused = re.search(r"HTTP/\S+ (\d{3})", done.stderr)
+    return Answer(int(refused[1]) if refused else 0, _last(done.stderr) or "it failed without a word")
 
 
 def lines(docker: Docker, project: Path, words: list[str]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def prometheus(url: str, folder: str, files: Mapping[str, str]) -> tuple[str, ..
     rules = {
         f"{folder}/{path.removeprefix('prometheus/')}": text
         for path, text in files.items()
-        if path != "prometheus/prometheus.yml" and path.endswith((".yml", ".yaml")) and "/rules" in path
+        if path.startswith("prometheus/rules") and path.endswith((".yml", ".yaml"))  # Loki's ruler has rules, too
     }
     return tuple(_missing(wanted, running, "prometheus.yml") + _rules(rules, groups))[:_MOST]
 

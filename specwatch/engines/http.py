@@ -1,5 +1,6 @@
 """Ask a program on this machine over HTTP."""
 
+from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -21,9 +22,10 @@ class Answer(Struct, frozen=True):
         return 200 <= self.status < 300  # noqa: PLR2004  # that is what 2xx means
 
 
-def ask(url: str, *, method: str = "GET", limit_seconds: float = LIMIT_SECONDS) -> Answer:
+def ask(url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, limit_seconds: float = LIMIT_SECONDS) -> Answer:
     """Return the answer to a request without a body. Never raises; proxies of the environment are not for our own programs."""
-    request = Request(url, method=method, data=b"" if method == "POST" else None)  # noqa: S310  # our own http URLs only
+    data = b"" if method == "POST" else None
+    request = Request(url, method=method, data=data, headers=dict(headers or {}))  # noqa: S310  # our own http URLs only
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=limit_seconds) as response:
             return Answer(response.status, response.read().decode(errors="replace"))

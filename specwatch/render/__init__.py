@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from specwatch.render import (
     alertmanager,
+    alloy,
     blackbox,
     compose,
     fluentd,
@@ -30,6 +31,7 @@ RENDERERS: tuple[tuple[str, Renderer], ...] = (
     ("alertmanager", alertmanager.render),
     ("loki", loki.render),
     ("promtail", promtail.render),
+    ("alloy", alloy.render),
     ("otelcol", otelcol.render),
     ("fluentd", fluentd.render),
     ("tempo", tempo.render),

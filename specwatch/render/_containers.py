@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from specwatch.components import BY_NAME
+from specwatch.components import BY_NAME, JAEGER_METRICS_PORT
 from specwatch.render import blackbox, inbox
 from specwatch.stack import Stack
 
@@ -46,16 +46,18 @@ NODE_ARGUMENTS: Final = (
 )
 CADVISOR_ARGUMENTS: Final = ("--docker_only=true",)
 
-# bash alone is in Promtail's image, so the request is made by hand.
-_PROMTAIL_READY: Final = (
-    r"exec 3<>/dev/tcp/127.0.0.1/9080 && printf 'GET /ready HTTP/1.0\r\n\r\n' >&3 && read -r answer <&3 && [[ $answer == *' 200 '* ]]"
-)
 _FLUENTD_READY: Final = "exit Net::HTTP.get_response(URI('http://127.0.0.1:24220/api/plugins.json')).is_a?(Net::HTTPSuccess)"
 _INBOX_READY: Final = "import urllib.request as u; u.urlopen('http://127.0.0.1:8025/health', timeout=3)"
 
 
-def _wget(component: str, path: str) -> tuple[str, ...]:
-    return ("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{BY_NAME[component].port}{path}")
+def _wget(component: str, path: str, port: int = 0) -> tuple[str, ...]:
+    return ("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{port or BY_NAME[component].port}{path}")
+
+
+def _bash(component: str, path: str) -> tuple[str, ...]:
+    """Return the test for an image in which there is bash alone, so that the request is made by hand."""
+    ask = f"exec 3<>/dev/tcp/127.0.0.1/{BY_NAME[component].port} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3"
+    return ("bash", "-c", f"{ask} && read -r answer <&3 && [[ $answer == *' 200 '* ]]")
 
 
 # The collector has none: its image holds the collector alone, which cannot ask itself.
@@ -63,9 +65,11 @@ HEALTH: Final[Mapping[str, tuple[str, ...]]] = {
     "prometheus": _wget("prometheus", "/-/ready"),
     "alertmanager": _wget("alertmanager", "/-/ready"),
     "loki": ("/usr/bin/loki", "-health"),
-    "promtail": ("bash", "-c", _PROMTAIL_READY),
+    "promtail": _bash("promtail", "/ready"),
+    "alloy": _bash("alloy", "/-/ready"),
     "fluentd": ("ruby", "-rnet/http", "-e", _FLUENTD_READY),
     "tempo": ("/tempo", "-health"),
+    "jaeger": _wget("jaeger", "/", JAEGER_METRICS_PORT),
     "grafana": _wget("grafana", "/api/health"),
     "blackbox": _wget("blackbox", "/-/healthy"),
     "node": _wget("node", "/"),
@@ -118,9 +122,18 @@ def _shipper(_: Stack) -> Grant:
 
 
 def _otelcol(stack: Stack) -> Grant:
-    common = _shipper(stack)
     why = "none: the image holds the collector alone, which cannot ask itself; Prometheus watches whether it is up"
+    if stack.shipper != "otelcol" or not stack.has("loki"):
+        user = (
+            "its queue's volume belongs to root, as the image has no folder for one; without capabilities this root may no more than that"
+        )
+        return Grant(reasons={"user": user, "healthcheck": why})
+    common = _shipper(stack)
     return Grant(mounts=common.mounts, reasons={**common.reasons, "healthcheck": why})
+
+
+def _fluentd(stack: Stack) -> Grant:
+    return _shipper(stack) if stack.shipper == "fluentd" else Grant()
 
 
 def _blackbox(stack: Stack) -> Grant:
@@ -152,7 +165,9 @@ def _cadvisor(_: Stack) -> Grant:
 _GRANTS: Final[Mapping[str, Callable[[Stack], Grant]]] = {
     "prometheus": _prometheus,
     "promtail": _shipper,
+    "alloy": _shipper,
     "otelcol": _otelcol,
+    "fluentd": _fluentd,
     "blackbox": _blackbox,
     "node": _node,
     "cadvisor": _cadvisor,

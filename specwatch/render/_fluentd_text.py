@@ -6,6 +6,13 @@ from typing import Final
 
 from msgspec import Struct
 
+
+class FileContents(str):
+    """The path of a file whose contents are the value; a newline at its end is none of it."""
+
+    __slots__ = ()
+
+
 Value = str | int | bool
 
 # What may stand without quotes: nothing that begins a comment, a string, JSON, embedded Ruby or a nested section.
@@ -57,6 +64,12 @@ def _text(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, FileContents):
+        # The one place for embedded Ruby: it reads the file when Fluentd starts, and Fluentd shows no password in its log.
+        path = value.replace("\\", "\\\\").replace("'", "\\'")
+        if not path.isprintable():
+            raise ValueError(f"{value!r} cannot be written as a path in Fluentd's configuration")
+        return f"\"#{{File.read('{path}').chomp}}\""
     if _PLAIN.match(value):
         return value
     if value.isprintable():

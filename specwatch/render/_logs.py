@@ -1,69 +1,31 @@
-"""What every log shipper makes of a line, said once: Promtail, the OpenTelemetry Collector and Fluentd render the same meaning.
-
-A line arrives in Loki under two labels, `service` and `level`; `trace_id` and `request_id` are structured metadata; the text is
-the line as the program wrote it; the time is the line's own when it has one that reads as a date of this century, otherwise the
-time at which Docker or the shipper saw it.
-"""
+"""What every log shipper needs to know, said once: where lines come from and what they pass, which labels there may be."""
 
 import json
 import re
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from specwatch.logs.defaults import default_stages, stages_of
 from specwatch.stack import Stack
+from specwatch.stack.logs import Labels, Stage
 from specwatch.topology import Topology
 
-Format = Literal["json", "logfmt", "text"]
-
-FORMATS: Final[tuple[Format, ...]] = ("json", "logfmt", "text")
 # What a container that is no service of the spec writes: the components of the stack itself speak logfmt.
-DEFAULT_FORMAT: Final[Format] = "logfmt"
-
-LEVEL_FIELDS: Final = ("level", "severity", "lvl", "levelname")
-TIME_FIELDS: Final = ("timestamp", "time", "ts")
-METADATA: Final = ("trace_id", "request_id")
-UNKNOWN_LEVEL: Final = "unknown"
-# The numbers are those of pino and bunyan.
-LEVELS: Final = {
-    "debug": ("debug", "trace", "dbg", "10", "20"),
-    "info": ("info", "information", "notice", "30"),
-    "warn": ("warn", "warning", "wrn", "40"),
-    "error": ("error", "err", "50"),
-    "critical": ("critical", "crit", "fatal", "panic", "alert", "emerg", "emergency", "60"),
-}
-
-# A longer line is cut here by every shipper and by Loki, so that none is refused.
-MAX_LINE_BYTES: Final = 1024 * 1024
+DEFAULT_STAGES: Final = default_stages("logfmt")
 
 DOCKER_FILES: Final = "/var/lib/docker/containers/*/*-json.log"
 
-# Regular expressions that Go and Ruby read alike. A time has the shape of RFC 3339 with T or a space, with or without zone.
-TIME: Final = r"2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
-# The pairs and bare words in front of the field; a quoted value is passed over whole, so that nothing is found inside one.
-_PAIRS: Final = r'^(?:[^\s="]+(?:=(?:"(?:[^"\\]|\\.)*"|[^\s"]*))?\s+)*?'
-_WORDS: Final = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|CRIT|FATAL|PANIC|EMERG"
-EXPRESSIONS: Final[dict[Format, dict[str, str]]] = {
-    "logfmt": {
-        "level": rf'{_PAIRS}(?:{"|".join(LEVEL_FIELDS)})="?(?P<level>[^"\s]+)',
-        "time": rf'{_PAIRS}(?:{"|".join(TIME_FIELDS)})="?(?P<time>{TIME})',
-        **{name: rf'{_PAIRS}{name}="?(?P<{name}>[^"\s]+)' for name in METADATA},
-    },
-    "text": {
-        "level": rf"^.{{0,120}}?(?:^|[\s\[(<|])(?P<level>{_WORDS})(?:[\s\])>|:,]|$)",
-        "time": rf"^\W?(?P<time>{TIME})",
-        **{name: rf'(?:^|[\s,(\["]){name}["=:]+\s?"?(?P<{name}>[\w.-]+)' for name in METADATA},
-    },
-}
-
 
 class Pipeline(Struct, frozen=True, kw_only=True):
-    """Where a service's lines come from and how they read; `files` is empty unless `source` is "files"."""
+    """Where a service's lines come from and what they pass; `files` is empty unless `source` is "files"."""
 
     service: str
-    format: Format
-    source: Literal["containers", "files", "fluentd"]
+    format: Literal["json", "logfmt", "text"]
+    source: Literal["containers", "files", "fluentd", "otlp"]
     files: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
 
 def pipelines(stack: Stack, topology: Topology) -> tuple[Pipeline, ...]:
@@ -76,22 +38,42 @@ def pipelines(stack: Stack, topology: Topology) -> tuple[Pipeline, ...]:
         logs = service.logs
         if logs is None:
             continue
+        pipeline = partial(Pipeline, service=service.name, format=logs.format, stages=stages_of(logs))
         if logs.source == "files":
-            found.append(Pipeline(service=service.name, format=logs.format, source="files", files=logs.files))
-        elif logs.source == "fluentd":
-            found.append(Pipeline(service=service.name, format=logs.format, source="fluentd"))
+            found.append(pipeline(source="files", files=logs.files))
+        elif logs.source != "container":
+            found.append(pipeline(source=logs.source))
         elif service.name in topology.logs:
-            found.append(Pipeline(service=service.name, format=logs.format, source="files", files=(topology.logs[service.name],)))
+            found.append(pipeline(source="files", files=(topology.logs[service.name],)))
         elif topology.runtime == "compose":
-            found.append(Pipeline(service=service.name, format=logs.format, source="containers"))
+            found.append(pipeline(source="containers"))
     return tuple(found)
 
 
-def by_format(found: tuple[Pipeline, ...], source: str) -> dict[Format, tuple[str, ...]]:
-    """Return the services that write each format, of the pipelines with `source`; a format without services is left out."""
-    wanted = tuple(pipeline for pipeline in found if pipeline.source == source)
-    groups = {format_: tuple(pipeline.service for pipeline in wanted if pipeline.format == format_) for format_ in FORMATS}
-    return {format_: services for format_, services in groups.items() if services}
+class Group(NamedTuple):
+    """Services whose lines pass the same stages."""
+
+    stages: tuple[Stage, ...]
+    services: tuple[str, ...]
+
+
+def groups(found: tuple[Pipeline, ...], source: str) -> tuple[Group, ...]:
+    """Return the services of the pipelines with `source`, grouped by what their lines pass."""
+    grouped: list[Group] = []
+    for pipeline in found:
+        if pipeline.source != source:
+            continue
+        index = next((index for index, group in enumerate(grouped) if group.stages == pipeline.stages), len(grouped))
+        services = (*(grouped[index].services if index < len(grouped) else ()), pipeline.service)
+        grouped[index : index + 1] = [Group(pipeline.stages, services)]
+    return tuple(grouped)
+
+
+def label_names(stack: Stack) -> tuple[str, ...]:
+    """Return the labels that lines may have, the two of every line first."""
+    stages = (stage for service in stack.services if service.logs for stage in stages_of(service.logs))
+    chosen = (name for stage in stages if isinstance(stage, Labels) for name in stage.values)
+    return tuple(dict.fromkeys(("service", "level", *chosen)))
 
 
 def alternatives(services: tuple[str, ...]) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from specwatch import names
-from specwatch.components import BY_NAME, PUBLISHED
+from specwatch.components import BY_NAME, OTLP_PORTS, PUBLISHED
 from specwatch.render import (
     _containers,
     alertmanager,
+    alloy,
     blackbox,
     fluentd,
-    grafana,
     inbox,
+    jaeger,
     loki,
     otelcol,
     prometheus,
@@ -23,8 +24,10 @@ from specwatch.render import (
     tempo,
 )
 from specwatch.render._containers import HEALTH, HOST_GATEWAY, Interpolated
-from specwatch.render.environment import service_environment
+from specwatch.render._users import user
+from specwatch.render.environment import component_environment, service_environment
 from specwatch.stack import Run, Service, Stack
+from specwatch.stack.traces import intake
 from specwatch.textio import dump_yaml
 from specwatch.topology import Topology
 
@@ -33,9 +36,11 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Stack, Topology], tuple[str, ...]]]] = 
     "alertmanager": alertmanager.arguments,
     "loki": loki.arguments,
     "promtail": promtail.arguments,
+    "alloy": alloy.arguments,
     "otelcol": otelcol.arguments,
     "fluentd": fluentd.arguments,
     "tempo": tempo.arguments,
+    "jaeger": jaeger.arguments,
     "blackbox": blackbox.arguments,
     "inbox": inbox.arguments,
     "node": lambda _stack, _topology: _containers.NODE_ARGUMENTS,
@@ -45,13 +50,14 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Stack, Topology], tuple[str, ...]]]] = 
 _AFTER: Final[Mapping[str, tuple[str, ...]]] = {
     "prometheus": ("alertmanager",),
     "promtail": ("loki",),
+    "alloy": ("loki",),
     "otelcol": ("loki",),
     "fluentd": ("loki",),
 }
 _BUILT: Final = ("fluentd", "inbox")
 _SHARED: Final = "shared"
-# Those that ask, or are sent something by, the applications on a shared network.
-_ON_SHARED: Final = ("prometheus", "blackbox", "tempo", "otelcol", "fluentd")
+# Those that ask, or are sent something by, the applications on a shared network; besides them, what takes spans.
+_ON_SHARED: Final = ("prometheus", "blackbox", "fluentd")
 # The order in which a person reads a service.
 _KEYS: Final = (
     *("image", "build", "profiles", "user", "labels", "entrypoint", "command", "environment", "ports", "volumes"),
@@ -92,18 +98,17 @@ def _component(stack: Stack, topology: Topology, name: str) -> dict[str, Any]:
         body["profiles"] = [name]
     if name in _ARGUMENTS:
         body["command"] = list(_ARGUMENTS[name](stack, topology))
-    if name == "grafana":
-        body["environment"] = dict(grafana.environment(stack, topology))
+    body["environment"] = component_environment(stack, topology, name)
     mounts = [*_mounts(topology, name), *grant.mounts]
     if name in {copy.component for copy in secrets.plan(stack, topology)}:
         mounts.append(f"{name}-secrets:{topology.secrets[name]}:ro")
     body |= {"ports": _ports(stack, name), "volumes": mounts} | dict(grant.settings)
     if _containers.gateway(stack, name):
         body["extra_hosts"] = [f"{HOST_GATEWAY}:host-gateway"]
-    if name in _ON_SHARED:
+    if name in _ON_SHARED or name == intake(stack.traces, stack.components):
         body |= _networks(stack)
     body |= _health(HEALTH.get(name, ())) | _common(stack.memory.get(name) or component.memory, _COMPONENT_PIDS)
-    body |= {"user": component.user, "labels": {names.SERVICE_LABEL: name}, "logging": _logging(shipped=True)}
+    body |= {"user": user(stack, name), "labels": {names.SERVICE_LABEL: name}, "logging": _logging(shipped=True)}
     return _finished(body, grant.reasons)
 
 
@@ -169,7 +174,8 @@ def _order(stack: Stack, services: dict[str, dict[str, Any]]) -> None:
 
 def _ports(stack: Stack, name: str) -> list[str]:
     """Return what the host reaches; components that only the stack itself talks to are not published."""
-    return [_published(stack, stack.ports[key], port) for key, port in PUBLISHED.get(name, {}).items()]
+    taken = OTLP_PORTS if name == intake(stack.traces, stack.components) else {}
+    return [_published(stack, stack.ports[key], port) for key, port in (*PUBLISHED.get(name, {}).items(), *taken.items())]
 
 
 def _published(stack: Stack, host: int, container: int) -> str:

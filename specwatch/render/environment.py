@@ -1,10 +1,26 @@
-"""The environment in which a service of the user's runs, the same under every runtime."""
+"""The environment in which a component, or a service of the user's, runs: the same under every runtime."""
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import quote
 
+from specwatch.render import grafana, jaeger, loki, otelcol
 from specwatch.stack import Service, Stack
+from specwatch.stack.traces import kept
 from specwatch.topology import Topology
+
+_COMPONENTS: Final[Mapping[str, Callable[[Stack, Topology], Mapping[str, str]]]] = {
+    "grafana": grafana.environment,
+    "jaeger": lambda _stack, _topology: jaeger.environment(),
+    "loki": lambda _stack, _topology: loki.environment(),
+    "otelcol": lambda _stack, _topology: otelcol.environment(),
+}
+
+
+def component_environment(stack: Stack, topology: Topology, name: str) -> dict[str, str]:
+    """Return the variables that the component `name` starts with."""
+    return dict(_COMPONENTS[name](stack, topology)) if name in _COMPONENTS else {}
 
 
 def service_environment(stack: Stack, topology: Topology, service: Service) -> dict[str, str]:
@@ -20,23 +36,28 @@ def service_environment(stack: Stack, topology: Topology, service: Service) -> d
         variables["LOG_FORMAT"] = service.logs.format
         if service.logs.source == "fluentd" and stack.has("fluentd"):
             variables["FLUENTD_HOST"], _, variables["FLUENTD_PORT"] = topology.address("fluentd").rpartition(":")
-    if service.traces and "otlp-http" in topology.addresses:
-        variables |= _tracing(stack, topology, service)
+    if "otlp-http" in topology.addresses:
+        variables |= _opentelemetry(stack, topology, service)
     variables |= {_url_name(other.name): topology.url(other.name).removesuffix("/") for other in stack.services if other.port}
     return variables | (dict(service.run.environment) if service.run else {})
 
 
-def _tracing(stack: Stack, topology: Topology, service: Service) -> dict[str, str]:
+def _opentelemetry(stack: Stack, topology: Topology, service: Service) -> dict[str, str]:
+    sent = {
+        "traces": service.traces and kept(stack.traces, stack.components),
+        # Metrics are scraped and most logs are shipped: an SDK that also pushed them would count them twice.
+        "metrics": False,
+        "logs": service.logs is not None and service.logs.source == "otlp",
+    }
+    if not any(sent.values()):
+        return {}
     return {
         "OTEL_SERVICE_NAME": service.name,
         # The specification of this variable asks for percent-encoded values.
         "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={quote(stack.environment, safe='')}",
         "OTEL_EXPORTER_OTLP_ENDPOINT": topology.url("otlp-http").removesuffix("/"),
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_TRACES_EXPORTER": "otlp",
-        # Metrics are scraped and logs are shipped: an SDK that also pushed them would count them twice.
-        "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_LOGS_EXPORTER": "none",
+        **{f"OTEL_{signal.upper()}_EXPORTER": "otlp" if sends else "none" for signal, sends in sent.items()},
     }
 
 

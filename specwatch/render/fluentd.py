@@ -1,70 +1,61 @@
-r"""Fluentd: takes records over the forward protocol, gives them the meaning that every shipper gives, and pushes them to Loki.
+"""Fluentd: takes records over the forward protocol and, as the stack's shipper, tails the files that the others do; sends to Loki.
 
-A record's tag is the name of its service (`shop`, or `shop.anything`). A record that holds one line (Docker's `fluentd` driver calls
-it `log`) arrives as that line, any other as JSON. Two differences from the other shippers cannot be helped: the Loki plugin
-knows no structured metadata, so trace_id and request_id stay in the line, to be found by `| json` or `|=`; and times are
-kept to the microsecond. Not checked: Fluentd could not be run, the files follow its documents and sources.
+Every kind of line passes labels of its own, in which a plugin of ours (templates/fluentd/, constant code) gives the stages their
+meaning. A record's tag at the intake is the name of its service (`shop`, or `shop.anything`); one that holds one line (Docker's
+`fluentd` driver calls it `log`) arrives as that line, any other as JSON. Not checked: Fluentd could not be run. The files follow its
+documents and sources; the plugins' own code was run by hand.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from specwatch.components import BY_NAME
-from specwatch.names import header
+from specwatch.names import SERVICE_LABEL, header
+from specwatch.render._fluentd_sinks import LINES, limited, outputs, undropped
+from specwatch.render._fluentd_stages import begin, chosen, opened, opens, ruby, section, segments
 from specwatch.render._fluentd_text import Section, Value, dump
-from specwatch.render._logs import (
-    EXPRESSIONS,
-    LEVEL_FIELDS,
-    LEVELS,
-    TIME_FIELDS,
-    UNKNOWN_LEVEL,
-    Format,
-    by_format,
-    host_and_port,
-    pipelines,
-    quoted,
-)
+from specwatch.render._logs import DEFAULT_STAGES, DOCKER_FILES, groups, host_and_port, pipelines
+from specwatch.render._users import user
 from specwatch.stack import Stack
+from specwatch.stack.logs import Multiline, Parse, Stage
 from specwatch.topology import Topology
 
 METRICS_PORT: Final = 24231
 MONITOR_PORT: Final = 24220
 
-GEMS: Final = {"fluent-plugin-grafana-loki": "1.2.20", "fluent-plugin-prometheus": "2.2.2"}
-
-
-def _first(fields: tuple[str, ...]) -> str:
-    return f'record["fields"].values_at({", ".join(map(quoted, fields))}).compact.first'
-
-
-# Ruby for `${…}` of record_transformer; all of it is constant, no value of the spec stands in it.
-_LINE: Final = (
-    '${record["log"].is_a?(String) ? record["log"].chomp : record.keys == ["message"] ? record["message"].to_s : JSON.generate(record)}'
+GEMS: Final = {
+    "fluent-plugin-grafana-loki": "1.2.20",
+    "fluent-plugin-prometheus": "2.2.2",
+    "fluent-plugin-concat": "2.6.0",
+    "fluent-plugin-rewrite-tag-filter": "2.4.0",
+    "fluent-plugin-throttle": "0.0.5",
+    "fluent-plugin-elasticsearch": "5.4.4",
+    # A newer client speaks to Elasticsearch 9 alone.
+    "elasticsearch": "8.15.0",
+}
+_PLUGINS: Final = Path(__file__).parent / "templates" / "fluentd"
+_UNKNOWN: Final = "unknown"
+_JOIN_SECONDS: Final = 5
+# Ruby for `${…}` of record_transformer; it is constant, no value of the spec stands in it. Of a line's pieces only the last gets a newline.
+_PIECE: Final = (
+    '${record["log"].is_a?(String) ? '
+    'record["log"].chomp + (record["partial_message"] == "true" && record["partial_last"] != "true" ? "" : "\\n") : '
+    '(record.keys == ["message"] ? record["message"].to_s : (JSON.generate(record) rescue record.to_s)) + "\\n"}'
 )
-_JSON_FIELDS: Final = '${(JSON.parse(record["line"]) rescue nil).then { |found| found.is_a?(Hash) ? found : {} }}'
-_LOGFMT_FIELDS: Final = (
-    r'${record["line"].scan(/([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))/).map { |key, text, word| [key, text || word] }.reverse.to_h}'
-)
-_TIME: Final = (
-    f"${{at = {_first(TIME_FIELDS)}; "
-    r"at = at.is_a?(String) && at =~ /\A1\d{9}(\d{3})?([.]\d+)?\z/ ? at.to_f : at; "
-    "at.is_a?(Numeric) ? (at >= 1e12 ? at / 1000.0 : at).then { |s| s.between?(1e9, 2e9) ? s : time.to_f } : "
-    r"at.to_s =~ /\A2\d{3}-\d\d-\d\d[T ]/ ? (DateTime.parse(at).to_time.to_f rescue time.to_f) : time.to_f}"
-)
-_SPELLINGS: Final = ", ".join(f"{quoted(spelling)} => {quoted(level)}" for level, spellings in LEVELS.items() for spelling in spellings)
-_LEVEL: Final = f"${{({{{_SPELLINGS}}}).fetch({_first(LEVEL_FIELDS)}.to_s.downcase, {quoted(UNKNOWN_LEVEL)})}}"
 
 
 def render(stack: Stack, topology: Topology) -> dict[str, str]:
-    """Return `fluentd/fluent.conf` and `fluentd/Dockerfile`, or nothing when the stack has no Fluentd."""
+    """Return `fluentd/fluent.conf`, the plugins that it uses and `fluentd/Dockerfile`, or nothing when the stack has no Fluentd."""
     if not stack.has("fluentd"):
         return {}
     host, port = host_and_port(topology.listen["fluentd"])
-    services = by_format(pipelines(stack, topology), "fluentd")
     sections = (
-        Section(name="source", parameters={"@type": "forward", "bind": host, "port": port}),
+        Section(name="source", parameters={"@type": "forward", "bind": host, "port": port, "@label": "@INTAKE"}),
         *_self_observation(stack, host),
-        *_filters(services),
-        _loki(topology),
+        *_intake(stack, topology),
+        *(_tails(stack, topology) if stack.shipper == "fluentd" else ()),
+        *outputs(stack, topology),
         Section(
             name="label",
             argument="@FLUENT_LOG",
@@ -72,12 +63,15 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
             sections=(Section(name="match", argument="**", parameters={"@type": "null"}),),
         ),
     )
-    return {"fluentd/fluent.conf": dump(sections, header(stack)), "fluentd/Dockerfile": _dockerfile(stack)}
+    comment = "\n".join(f"# {line}" for line in header(stack).splitlines())
+    plugins = {f"fluentd/plugins/{path.name}": f"{comment}\n{path.read_text(encoding='utf-8')}" for path in sorted(_PLUGINS.glob("*.rb"))}
+    return {"fluentd/fluent.conf": dump(sections, header(stack)), "fluentd/Dockerfile": _dockerfile(stack), **plugins}
 
 
 def arguments(stack: Stack, topology: Topology) -> tuple[str, ...]:  # noqa: ARG001  # every renderer's signature
     """Return the command line without the program's name."""
-    return ("--config", f"{topology.config['fluentd']}/fluent.conf")
+    folder = topology.config["fluentd"]
+    return ("--config", f"{folder}/fluent.conf", "--plugin", f"{folder}/plugins")
 
 
 def _self_observation(stack: Stack, host: str) -> tuple[Section, ...]:
@@ -88,90 +82,151 @@ def _self_observation(stack: Stack, host: str) -> tuple[Section, ...]:
         Section(name="source", parameters={"@type": "prometheus", **metrics}),
         Section(name="source", parameters={"@type": "prometheus_monitor"}),
         Section(name="source", parameters={"@type": "prometheus_output_monitor"}),
+        Section(name="source", parameters={"@type": "prometheus_tail_monitor"}),
     )
 
 
-def _filters(services: dict[Format, tuple[str, ...]]) -> tuple[Section, ...]:
-    """Return the filters that turn any record into line, service and level, with the line's own time."""
-    opened = _transformer(
-        "**", "The line as the program wrote it.", {"line": _LINE, "service": "unknown", "fields": "${Hash.new}"}, renew=True
-    )
-    read = (
-        _transformer(
-            " ".join(tag for service in names for tag in (service, f"{service}.**")),
-            f"Services that write {format_}.",
-            {"service": "${tag_parts[0]}", "fields": _fields(format_)},
-        )
-        for format_, names in services.items()
-    )
-    closed = {"line": '${record["line"]}', "service": '${record["service"]}', "level": _LEVEL, "at": _TIME}
-    return (opened, *read, _transformer("**", "", closed, renew=True, renew_time_key="at"))
-
-
-def _fields(format_: Format) -> str:
-    if format_ == "json":
-        return _JSON_FIELDS
-    if format_ == "logfmt":
-        return _LOGFMT_FIELDS
-    named = ((LEVEL_FIELDS[0], "level"), (TIME_FIELDS[0], "time"))
-    found = ", ".join(f'{quoted(field)} => record["line"][{_ruby(EXPRESSIONS["text"][group])}, {quoted(group)}]' for field, group in named)
-    return f"${{({{{found}}})}}"
-
-
-def _ruby(expression: str) -> str:
-    """Return the regular expression, written for Go, as a literal of Ruby's."""
-    return "/" + expression.replace("/", r"\/").replace("(?P<", "(?<") + "/"
-
-
-def _transformer(tags: str, comment: str, record: dict[str, str], *, renew: bool = False, renew_time_key: str = "") -> Section:
-    parameters: dict[str, str | bool] = {"@type": "record_transformer", "enable_ruby": True, "auto_typecast": True}
-    if renew:
-        parameters["renew_record"] = True
-    if renew_time_key:
-        parameters["renew_time_key"] = renew_time_key
-    return Section(
-        name="filter", argument=tags, comment=comment, parameters=parameters, sections=(Section(name="record", parameters=record),)
-    )
-
-
-def _loki(topology: Topology) -> Section:
-    return Section(
-        name="match",
+def _intake(stack: Stack, topology: Topology) -> tuple[Section, ...]:
+    """Return the labels of what is sent: pieces are joined, and each service's lines pass its stages."""
+    found = groups(pipelines(stack, topology), "fluentd")
+    record: dict[str, Value] = {"line": _PIECE, "service": "${tag_parts[0]}", "path": '${record["container_id"].to_s}'}
+    transformed = Section(
+        name="filter",
         argument="**",
-        parameters={
-            "@type": "loki",
-            "url": topology.url("loki").removesuffix("/"),
-            "line_format": "json",
-            "drop_single_key": True,
-            "remove_keys": "at",
-            "include_thread_label": False,
-        },
-        sections=(
-            Section(name="label", parameters={"service": "$.service", "level": "$.level"}),
-            Section(
-                name="buffer",
-                comment="On disk, and tried for as long as it takes; when the folder is full, whoever sends has to wait.",
-                parameters={
-                    "@type": "file",
-                    "path": f"{topology.data['fluentd']}/loki",
-                    "chunk_limit_size": "2m",
-                    "total_limit_size": "1g",
-                    "flush_mode": "interval",
-                    "flush_interval": "1s",
-                    "flush_thread_count": 2,
-                    "flush_at_shutdown": False,
-                    "retry_forever": True,
-                    "retry_max_interval": "30s",
-                    "overflow_action": "block",
-                },
-            ),
-        ),
+        comment="The line as the program wrote it.",
+        parameters={"@type": "record_transformer", "enable_ruby": True, "auto_typecast": True, "renew_record": True},
+        sections=(Section(name="record", parameters=record),),
     )
+    routes = [
+        _relabel(" ".join(tag for service in services for tag in (service, f"{service}.**")), f"@SENT_{index}")
+        for index, (_, services) in enumerate(found)
+    ]
+    whole = _label("@INTAKE_WHOLE", section("**", [("strip", {})]), *routes, _relabel("**", "@SENT_OTHERS"))
+    return (
+        _label("@INTAKE", transformed, section("**", [("clean", {})]), _pieces("path", "@INTAKE_WHOLE"), _relabel("**", "@INTAKE_WHOLE")),
+        whole,
+        *(label for index, (stages, _) in enumerate(found) for label in _passed(f"@SENT_{index}", stages)),
+        *_passed("@SENT_OTHERS", DEFAULT_STAGES, _UNKNOWN),
+    )
+
+
+def _tails(stack: Stack, topology: Topology) -> tuple[Section, ...]:
+    """Return the sources and labels of files, as the other shippers read them."""
+    found = pipelines(stack, topology)
+    sections: list[Section] = []
+    if topology.runtime == "compose":
+        of_containers = groups(found, "containers")
+        routes = [
+            _relabel(" ".join(f"service.{service}" for service in services), f"@CONTAINERS_{index}")
+            for index, (_, services) in enumerate(of_containers)
+        ]
+        by_service = Section(
+            name="match",
+            argument="containers",
+            parameters={"@type": "rewrite_tag_filter"},
+            sections=(Section(name="rule", parameters={"key": "service", "pattern": r"/\A(.+)\z/m", "tag": "service.$1"}),),
+        )
+        own = section("containers", [chosen(SERVICE_LABEL)], "A line without the label of a chosen container goes no further.")
+        sections += [
+            # The rotated file too: what was written while Fluentd was away may lie there.
+            _tail("containers", (DOCKER_FILES, f"{DOCKER_FILES}.1"), "@CONTAINERS", topology),
+            _label("@CONTAINERS", own, _pieces("piece_of", "@CONTAINERS_WHOLE"), _relabel("**", "@CONTAINERS_WHOLE")),
+            _label(
+                "@CONTAINERS_WHOLE",
+                section("containers", [("strip", {})]),
+                by_service,
+                *routes,
+                _relabel("**", "@CONTAINERS_OTHERS"),
+            ),
+            *(label for index, (stages, _) in enumerate(of_containers) for label in _passed(f"@CONTAINERS_{index}", stages)),
+            *_passed("@CONTAINERS_OTHERS", DEFAULT_STAGES),
+        ]
+    for index, pipeline in enumerate(found):
+        if pipeline.source == "files":
+            name = f"@FILES_{index}"
+            sections.append(_tail(f"files_{index}", pipeline.files, name, topology))
+            sections.extend(_passed(name, pipeline.stages, pipeline.service))
+    return tuple(sections)
+
+
+def _passed(name: str, stages: tuple[Stage, ...], service: str = "") -> tuple[Section, ...]:
+    """Return the labels, the first called `name`, in which lines become entries and pass the stages on their way to `LINES`.
+
+    Without `service` its name is in the record.
+    """
+    labels: list[Section] = []
+    for stage in stages:
+        if isinstance(stage, Parse) and opens(stage):
+            whole = f"{name}_WHOLE"
+            steps = [opened(stage.format, service)]
+            labels.append(_label(name, section("**", steps), *undropped(), _pieces("piece_of", whole), _relabel("**", whole)))
+            labels.append(_label(whole, section("**", [("strip", {})]), _relabel("**", f"{name}_LINES")))
+            name = f"{name}_LINES"
+        elif isinstance(stage, Multiline):
+            entries = f"{name}_ENTRIES"
+            labels.append(_label(name, section("**", [("clean", {})]), _joined(stage, entries), _relabel("**", entries)))
+            name = f"{name}_ENTRIES"
+    filters: list[Section] = []
+    for index, (later, limit) in enumerate(segments(stages)):
+        begun = () if index else (begin(service),)
+        if begun or later:
+            filters.append(section("**", (*begun, *later)))
+        filters.extend(limited(limit.rate, limit.burst) if limit else ())
+    return (*labels, _label(name, *filters, _relabel("**", LINES)))
+
+
+def _tail(name: str, paths: tuple[str, ...], label: str, topology: Topology) -> Section:
+    """Return a source that tails files; raises ValueError when the paths leave no character to separate them."""
+    separator = next((char for char in "|;:,!&" if all(char not in path for path in paths)), "")
+    if not separator:
+        raise ValueError(f"{paths} cannot be written as paths of Fluentd's configuration")
+    parameters: dict[str, Value] = {
+        "@type": "tail",
+        "@id": name,
+        "@label": label,
+        "tag": name,
+        # Fluentd reads `%` as strftime does.
+        "path": separator.join(path.replace("%", "%%") for path in paths),
+        "path_delimiter": separator,
+        "glob_policy": "extended" if separator == "," else "always",
+        "path_key": "path",
+        "pos_file": f"{topology.data['fluentd']}/{name}.pos",
+        "read_from_head": True,
+        "refresh_interval": 5,
+        "rotate_wait": 30,
+        "follow_inodes": True,
+    }
+    parse = Section(name="parse", parameters={"@type": "none", "message_key": "line"})
+    return Section(name="source", parameters=parameters, sections=(parse,))
+
+
+def _pieces(key: str, label: str) -> Section:
+    """Return the filter that joins what was cut: only a line's last piece ends with a newline."""
+    return _concat({"multiline_end_regexp": r"/\n\z/", "separator": "", "stream_identity_key": key, "flush_interval": _JOIN_SECONDS}, label)
+
+
+def _joined(stage: Multiline, label: str) -> Section:
+    start: dict[str, Value] = {"multiline_start_regexp": f"/{ruby(stage.first_line)}/", "separator": "\n", "stream_identity_key": "path"}
+    return _concat({**start, "flush_interval": stage.max_wait_seconds}, label)
+
+
+def _concat(settings: Mapping[str, Value], label: str) -> Section:
+    common: dict[str, Value] = {"@type": "concat", "key": "line", "use_first_timestamp": True, "timeout_label": label}
+    # What is longer is cut anyway.
+    limit: dict[str, Value] = {"buffer_limit_size": "2m", "buffer_overflow_method": "truncate"}
+    return Section(name="filter", argument="**", parameters={**common, **settings, **limit})
+
+
+def _relabel(tags: str, label: str) -> Section:
+    return Section(name="match", argument=tags, parameters={"@type": "relabel", "@label": label})
+
+
+def _label(name: str, *sections: Section) -> Section:
+    return Section(name="label", argument=name, sections=sections)
 
 
 def _dockerfile(stack: Stack) -> str:
-    component = BY_NAME["fluentd"]
-    user, _, group = component.user.partition(":")
+    component, owner = BY_NAME["fluentd"], user(stack, "fluentd")
     gems = " ".join(f"{name}:{version}" for name, version in GEMS.items())
     return "\n".join(
         (
@@ -180,8 +235,8 @@ def _dockerfile(stack: Stack) -> str:
             "FROM ${BASE}",
             "USER root",
             f"RUN gem install --no-document {gems}",
-            f"RUN mkdir -p {component.data} && chown -R {user}:{group} {component.data}",
-            f"USER {component.user}",
+            f"RUN mkdir -p {component.data} && chown -R {owner} {component.data}",
+            f"USER {owner}",
             "",
         )
     )

@@ -7,12 +7,12 @@ from specwatch import names
 from specwatch.render._dashboard import dashboard_json, jobs_of
 from specwatch.render._panels import Json
 from specwatch.stack import Stack
+from specwatch.stack.traces import counted_by, store
 from specwatch.textio import dump_json, dump_yaml
 from specwatch.topology import Topology
 
 # How far around a span its log lines and metrics are looked for: clocks differ and lines are written late.
-_BEFORE: Final = "-5m"
-_AFTER: Final = "5m"
+_AROUND: Final = {"spanStartTimeShift": "-5m", "spanEndTimeShift": "5m"}
 
 
 def render(stack: Stack, topology: Topology) -> dict[str, str]:
@@ -82,7 +82,7 @@ def _closed_doors(*, secure: bool) -> dict[str, str]:
 
 
 def _datasources(stack: Stack, topology: Topology) -> Json:
-    known = {"prometheus": _prometheus, "loki": _loki, "tempo": _tempo, "alertmanager": _alertmanager}
+    known = {"prometheus": _prometheus, "loki": _loki, "tempo": _tempo, "jaeger": _jaeger, "alertmanager": _alertmanager}
     return {
         "apiVersion": 1,
         # A datasource that this file no longer has is deleted.
@@ -109,6 +109,7 @@ _UIDS: Final = {
     "prometheus": names.PROMETHEUS_UID,
     "loki": names.LOKI_UID,
     "tempo": names.TEMPO_UID,
+    "jaeger": names.JAEGER_UID,
     "alertmanager": names.ALERTMANAGER_UID,
 }
 
@@ -121,17 +122,17 @@ def _prometheus(stack: Stack) -> Json:
         "timeInterval": names.duration(stack.scrape_interval_seconds),
         **_alerts(stack),
     }
-    if stack.has("tempo"):
-        # Our library writes `trace_id`, Tempo's metrics generator `traceID`.
+    if uid := _traces_uid(stack):
+        # Our library and the collector write `trace_id`, Tempo's metrics generator `traceID`.
         settings["exemplarTraceIdDestinations"] = [
-            {"name": label, "datasourceUid": names.TEMPO_UID, "urlDisplayLabel": "Open the trace"} for label in ("trace_id", "traceID")
+            {"name": label, "datasourceUid": uid, "urlDisplayLabel": "Open the trace"} for label in ("trace_id", "traceID")
         ]
     return settings
 
 
 def _loki(stack: Stack) -> Json:
     settings: dict[str, object] = {"maxLines": 1000, **_alerts(stack)}
-    if stack.has("tempo"):
+    if uid := _traces_uid(stack):
         settings["derivedFields"] = [
             {
                 "name": "Trace",
@@ -140,7 +141,7 @@ def _loki(stack: Stack) -> Json:
                 "matcherRegex": "trace_id",
                 "url": "${__value.raw}",
                 "urlDisplayLabel": "Open the trace",
-                "datasourceUid": names.TEMPO_UID,
+                "datasourceUid": uid,
             }
         ]
     return settings
@@ -148,33 +149,59 @@ def _loki(stack: Stack) -> Json:
 
 def _tempo(stack: Stack) -> Json:
     settings: dict[str, object] = {"nodeGraph": {"enabled": True}, "search": {"hide": False}}
-    tags = [{"key": "service.name", "value": "service"}]
-    around = {"spanStartTimeShift": _BEFORE, "spanEndTimeShift": _AFTER}
+    service = {"key": "service.name", "value": "service"}
     if stack.has("loki"):
-        settings["tracesToLogsV2"] = {
-            "datasourceUid": names.LOKI_UID,
-            **around,
-            "tags": tags,
-            "filterByTraceID": False,
-            "filterBySpanID": False,
-            "customQuery": True,
-            "query": '{${__tags}} | trace_id="${__trace.traceId}"',
-        }
-    if stack.has("prometheus"):
-        calls = "traces_spanmetrics_calls_total"
-        seconds = "traces_spanmetrics_latency_bucket"
+        settings["tracesToLogsV2"] = _to_logs("{${__tags}}", service)
+    if counted_by(stack.traces, stack.components):
         settings["serviceMap"] = {"datasourceUid": names.PROMETHEUS_UID}
-        settings["tracesToMetrics"] = {
-            "datasourceUid": names.PROMETHEUS_UID,
-            **around,
-            "tags": tags,
-            "queries": [
-                {"name": "Spans a second", "query": f"sum(rate({calls}{{$__tags}}[5m]))"},
-                {"name": "Failed spans a second", "query": f'sum(rate({calls}{{$__tags,status_code="STATUS_CODE_ERROR"}}[5m]))'},
-                {"name": "95th percentile", "query": f"histogram_quantile(0.95, sum by (le) (rate({seconds}{{$__tags}}[5m])))"},
-            ],
-        }
+        settings["tracesToMetrics"] = _to_metrics(service)
     return settings
+
+
+def _jaeger(stack: Stack) -> Json:
+    """Return the settings of Jaeger's datasource.
+
+    Jaeger takes `service.name` out of a span's tags, and Grafana offers links nothing else: lines are looked for in all services, and
+    metrics by the tag `service` that our collector adds.
+    """
+    settings: dict[str, object] = {"nodeGraph": {"enabled": True}}
+    if stack.has("loki"):
+        settings["tracesToLogsV2"] = _to_logs('{service=~".+"}')
+    if counted_by(stack.traces, stack.components):
+        settings["tracesToMetrics"] = _to_metrics({"key": "service"})
+    return settings
+
+
+def _to_logs(selector: str, *tags: Json) -> Json:
+    return {
+        "datasourceUid": names.LOKI_UID,
+        **_AROUND,
+        "tags": list(tags),
+        "filterByTraceID": False,
+        "filterBySpanID": False,
+        "customQuery": True,
+        "query": f'{selector} | trace_id="${{__trace.traceId}}"',
+    }
+
+
+def _to_metrics(*tags: Json) -> Json:
+    calls = "traces_spanmetrics_calls_total"
+    seconds = "traces_spanmetrics_latency_bucket"
+    return {
+        "datasourceUid": names.PROMETHEUS_UID,
+        **_AROUND,
+        "tags": list(tags),
+        "queries": [
+            {"name": "Spans a second", "query": f"sum(rate({calls}{{$__tags}}[5m]))"},
+            {"name": "Failed spans a second", "query": f'sum(rate({calls}{{$__tags,status_code="STATUS_CODE_ERROR"}}[5m]))'},
+            {"name": "95th percentile", "query": f"histogram_quantile(0.95, sum by (le) (rate({seconds}{{$__tags}}[5m])))"},
+        ],
+    }
+
+
+def _traces_uid(stack: Stack) -> str:
+    """Return the uid of the datasource that has the stack's traces, or an empty text when they are somebody else's."""
+    return _UIDS.get(store(stack.traces, stack.components), "")
 
 
 def _alertmanager(stack: Stack) -> Json:  # noqa: ARG001  # the same call for every datasource

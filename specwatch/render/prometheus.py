@@ -9,6 +9,7 @@ from typing import Any, Final
 from specwatch import names
 from specwatch.render import blackbox
 from specwatch.stack import Job, Probe, Stack
+from specwatch.stack.traces import counted_by
 from specwatch.textio import dump_yaml
 from specwatch.topology import Topology
 
@@ -53,8 +54,8 @@ def arguments(stack: Stack, topology: Topology) -> tuple[str, ...]:
         "--web.enable-lifecycle",
         "--enable-feature=exemplar-storage",
     ]
-    # Tempo's metrics generator and Loki's ruler push the series that they compute.
-    if stack.has("tempo") or (stack.has("loki") and stack.log_alerts):
+    # Loki's ruler, and Tempo or the collector (from spans), push the series that they compute.
+    if counted_by(stack.traces, stack.components) or (stack.has("loki") and (stack.log_alerts or stack.log_metrics)):
         flags.append("--web.enable-remote-write-receiver")
     return tuple(flags)
 

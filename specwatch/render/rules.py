@@ -22,8 +22,10 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:  # noqa: ARG001 
     header = names.header(stack)
     if stack.recording_rules:
         files["prometheus/rules/recording.yml"] = dump_yaml(_groups(stack.recording_rules, _recording_rule), header=header)
-    if stack.alerts:
-        files["prometheus/rules/alerts.yml"] = dump_yaml(_groups(stack.alerts, alert_rule), header=header)
+    # Natively another part may stand in for one that the spec names, and is then watched in its place.
+    alerts = tuple(alert for alert in stack.alerts if not alert.component or stack.has(alert.component))
+    if alerts:
+        files["prometheus/rules/alerts.yml"] = dump_yaml(_groups(alerts, alert_rule), header=header)
     return files
 
 

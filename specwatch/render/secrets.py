@@ -10,7 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from specwatch import names
-from specwatch.components import BY_NAME
+from specwatch.render._users import user
 from specwatch.stack import Secret, Stack
 from specwatch.topology import Topology
 
@@ -40,19 +40,23 @@ forget() {
   done
 }
 
-# give COMPONENT UID NAME FALLBACK [TEXT]: copies the secret into the component's volume.
+# give COMPONENT UID NAME FALLBACK [TEXT]: copies the secret into the component's volume, without the newline that editors end a file
+# with: not every component takes it away, and in a header it is a fault.
 give() {
   source=$secrets/$3
-  if [ ! -s "$source" ] && [ "$4" = password ]; then
+  text=
+  [ ! -e "$source" ] || text=$(cat "$source")
+  if [ -z "$text" ] && [ "$4" = password ]; then
     LC_ALL=C tr -dc A-Za-z0-9 < /dev/urandom | head -c 32 > "$secrets/.$3.new"
     chown "$owner" "$secrets/.$3.new"
     mv "$secrets/.$3.new" "$source"
+    text=$(cat "$source")
     printf 'secrets/%s made: a random password for %s\n' "$3" "$1"
   fi
   fresh=$volumes/$1/.$3.new
   rm -f "$fresh"
-  if [ -s "$source" ]; then
-    cat "$source" > "$fresh"
+  if [ -n "$text" ]; then
+    printf %s "$text" > "$fresh"
   elif [ "$4" = inbox ]; then
     printf %s "$5" > "$fresh"
     printf 'secrets/%s is not there: until it is, %s sends to the inbox\n' "$3" "$1"
@@ -107,7 +111,7 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
 
 
 def _copy(stack: Stack, topology: Topology, secret: Secret, component: str) -> SecretCopy:
-    uid = int(BY_NAME[component].user.partition(":")[0])
+    uid = int(user(stack, component).partition(":")[0])
     if secret.fallback != "inbox":
         return SecretCopy(name=secret.name, component=component, uid=uid, fallback=secret.fallback)
     if not stack.has("inbox"):

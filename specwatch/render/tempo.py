@@ -7,10 +7,11 @@ been loaded by the program; where its own default is right nothing is written, t
 
 from typing import Final
 
-from specwatch.components import OTLP_GRPC_PORT, OTLP_HTTP_PORT, TEMPO
+from specwatch.components import TEMPO
 from specwatch.names import header
 from specwatch.render._logs import host_and_port
 from specwatch.stack import Stack
+from specwatch.stack.traces import counted_by
 from specwatch.textio import dump_yaml
 from specwatch.topology import Topology
 
@@ -36,8 +37,8 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
             "receivers": {
                 "otlp": {
                     "protocols": {
-                        "grpc": {"endpoint": _endpoint(topology, "otlp-grpc", OTLP_GRPC_PORT)},
-                        "http": {"endpoint": _endpoint(topology, "otlp-http", OTLP_HTTP_PORT)},
+                        "grpc": {"endpoint": _endpoint(topology, "backend-otlp-grpc")},
+                        "http": {"endpoint": _endpoint(topology, "backend-otlp-http")},
                     }
                 }
             }
@@ -45,7 +46,7 @@ def render(stack: Stack, topology: Topology) -> dict[str, str]:
         "storage": {"trace": {"backend": "local", "local": {"path": f"{data}/blocks"}, "wal": {"path": f"{data}/wal"}}},
         "backend_worker": {"compaction": {"block_retention": _go_duration(stack.retention.traces_seconds)}},
     }
-    if stack.has("prometheus"):
+    if counted_by(stack.traces, stack.components) == "tempo":
         config |= _generator(topology)
     if data != TEMPO.data:
         config |= _folders(data)
@@ -57,8 +58,9 @@ def arguments(stack: Stack, topology: Topology) -> tuple[str, ...]:  # noqa: ARG
     return ("-target=all", f"-config.file={topology.config['tempo']}/tempo.yml")
 
 
-def _endpoint(topology: Topology, name: str, port: int) -> str:
-    return topology.address(name) if topology.runtime == "native" else f"0.0.0.0:{port}"
+def _endpoint(topology: Topology, name: str) -> str:
+    address = topology.address(name)
+    return address if topology.runtime == "native" else f"0.0.0.0:{address.rpartition(':')[2]}"
 
 
 def _go_duration(seconds: int) -> str:

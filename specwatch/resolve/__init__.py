@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from specwatch.catalog import PACK_NAMES, Pack, packs
 from specwatch.catalog.stack_dashboard import stack_dashboard
-from specwatch.resolve import alerting, dashboards, services, settings
+from specwatch.resolve import alerting, dashboards, logs, services, settings
 from specwatch.resolve.faults import Faults
 from specwatch.resolve.receivers import Receivers
 from specwatch.resolve.secrets import secrets
+from specwatch.resolve.traces import traces
 from specwatch.spec.loader import examine
 from specwatch.spec.model import Spec
 from specwatch.spec.source import Source, read
@@ -49,11 +50,13 @@ def _packs(spec: Spec, faults: Faults) -> Mapping[str, Pack]:
 
 def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults) -> Stack:
     components, optional = settings.components(spec, faults)
-    ports = settings.ports(spec, components, faults)
+    spans = traces(spec, faults)
+    ports = settings.ports(spec, components, spans, faults)
     all_services = services.services(spec, faults)
     jobs = (*services.jobs(spec, faults), *settings.component_jobs(components, optional))
     probes = services.probes(spec, faults)
     link = settings.link(spec.stack, ports)
+    logs.check_needs(spec, components, faults)
     receivers = Receivers(spec, has_inbox="inbox" in components, faults=faults)
     stack = Stack(
         name=spec.stack.name,
@@ -80,6 +83,11 @@ def _stack(spec: Spec, spec_name: str, known: Mapping[str, Pack], faults: Faults
         recording_rules=alerting.recording_rules(spec, faults),
         alerts=alerting.alerts(spec, known, link, has_probes=bool(probes), faults=faults),
         log_alerts=alerting.log_alerts(spec, link, faults),
+        log_metrics=logs.log_metrics(spec, faults),
+        log_limits=logs.limits(spec, faults),
+        stream_retention=logs.stream_retention(spec, faults),
+        sinks=logs.sinks(spec, components, faults),
+        traces=spans,
         slos=alerting.slos(spec, faults),
         receivers=receivers.all(),
         routing=receivers.routing(),

@@ -8,6 +8,7 @@ from specwatch import names, promql
 from specwatch.catalog import Pack, PackAlert, own_alerts
 from specwatch.resolve.dashboards import check_promql
 from specwatch.resolve.faults import Faults
+from specwatch.resolve.logs import check_logql
 from specwatch.spec.model import Spec
 from specwatch.spec.model.alerting import AlertSpec
 from specwatch.spec.model.services import Tuning
@@ -118,6 +119,7 @@ def _complete(  # one alert is made of all of these
         runbook_url=runbook or link("prometheus", f"alerts?search={name}"),
         dashboard_url=dashboard,
         annotations=getattr(alert, "annotations", {}),
+        component=getattr(alert, "component", ""),
     )
 
 
@@ -157,8 +159,7 @@ def log_alerts(spec: Spec, link: Link, faults: Faults) -> tuple[Alert, ...]:
     make = partial(_complete, spec, link)
     found = []
     for name, alert in spec.log_alerts.items():
-        if "{" not in alert.expr or "}" not in alert.expr:
-            faults.add(("log_alerts", name, "expr"), 'is not LogQL: it selects no stream, as {service="shop"} does')
+        check_logql(alert.expr, ("log_alerts", name, "expr"), faults, kind="metric")
         found.append(_own(spec, name, alert, ("log_alerts", name), make, faults))
     return tuple(found)
 

@@ -7,6 +7,7 @@ from specwatch import dashboards as boards
 from specwatch import names, promql
 from specwatch.catalog import Pack
 from specwatch.resolve.faults import Faults
+from specwatch.resolve.logs import check_logql
 from specwatch.spec.model import Spec
 from specwatch.spec.model.dashboards import PanelSpec, RowSpec
 from specwatch.spec.source import Path
@@ -73,10 +74,12 @@ def _panel(panel: PanelSpec, path: Path, faults: Faults) -> Panel:
         faults.add(path, '"expr" is missing: what the panel draws')
     if panel.expr and panel.queries:
         faults.add((*path, "queries"), "goes not with `expr`; keep one of the two", on_key=True)
-    if panel.source == "prometheus":
-        for index, (expr, _) in enumerate(queries):
-            place = (*path, "expr") if panel.expr else (*path, "queries", index, "expr")
+    for index, (expr, _) in enumerate(queries):
+        place = (*path, "expr") if panel.expr else (*path, "queries", index, "expr")
+        if panel.source == "prometheus":
             check_promql(expr, place, faults, panel=True)
+        elif panel.source == "loki":
+            check_logql(expr, place, faults, kind="log" if panel.kind == "logs" else "metric", panel=True)
     return Panel(queries=queries, **_values(panel))  # type: ignore[arg-type]  # as _values made them
 
 

@@ -45,6 +45,11 @@ def _uses(spec: Spec) -> Iterator[_Use]:
     smtp = spec.stack.smtp
     if smtp and smtp.password and any(receiver.email for receiver in spec.receivers.values()):
         yield _Use(smtp.password, "alertmanager")
+    search = spec.logs.sinks.elasticsearch
+    if search and search.password:
+        yield _Use(search.password, "fluentd")
+    if spec.traces.token:
+        yield _Use(spec.traces.token, "otelcol")
     for source in (*(service.metrics for service in spec.services.values()), *(target.metrics for target in spec.targets.values())):
         yield from (_Use(secret, "prometheus") for secret in metrics_secrets(source))
 

@@ -8,12 +8,13 @@ from specwatch import components as parts
 from specwatch import names
 from specwatch.catalog import Pack
 from specwatch.resolve.faults import Faults
+from specwatch.resolve.logs import check_labels, service_logs
 from specwatch.spec.model import Spec
-from specwatch.spec.model.services import LogsSource, MetricSpec, MetricsSource, ProbeSpec, RunSpec
+from specwatch.spec.model.services import MetricSpec, MetricsSource, ProbeSpec, RunSpec
 from specwatch.spec.model.services import Service as ServiceSpec
 from specwatch.spec.model.values import SecretRef
 from specwatch.spec.source import Path
-from specwatch.stack import Auth, Build, Job, Logs, Metric, Probe, Run, SecretFile, Service, Tls
+from specwatch.stack import Auth, Build, Job, Metric, Probe, Run, SecretFile, Service, Tls
 
 DEFAULT_PORT = 8000
 _RESERVED = frozenset({*parts.BY_NAME, names.STACK_SERVICE, "secrets", "inbox-smtp"})
@@ -21,7 +22,9 @@ _RESERVED = frozenset({*parts.BY_NAME, names.STACK_SERVICE, "secrets", "inbox-sm
 
 def services(spec: Spec, faults: Faults) -> tuple[Service, ...]:
     """Return the user's services."""
-    return tuple(_service(spec, name, service, faults) for name, service in spec.services.items())
+    found = tuple(_service(spec, name, service, faults) for name, service in spec.services.items())
+    check_labels(found, faults)
+    return found
 
 
 def _service(spec: Spec, name: str, service: ServiceSpec, faults: Faults) -> Service:
@@ -38,7 +41,7 @@ def _service(spec: Spec, name: str, service: ServiceSpec, faults: Faults) -> Ser
         team=service.team,
         port=_port(service, source),
         host=service.host or "",
-        logs=_logs(service.logs, path, faults),
+        logs=service_logs(service.logs, (*path, "logs"), spec.stack.shipper, faults),
         traces=service.traces,
         run=_run(name, service.run) if service.run else None,
         packs=tuple(dict.fromkeys(service.uses)),
@@ -90,17 +93,6 @@ def _run(name: str, run: RunSpec) -> Run:
         depends_on=run.depends_on,
         restart=run.restart,
     )
-
-
-def _logs(logs: LogsSource | bool, path: Path, faults: Faults) -> Logs | None:
-    if isinstance(logs, bool):
-        return Logs(format="json", source="container") if logs else None
-    source = "files" if logs.files and logs.source == "container" else logs.source
-    if source == "files" and not logs.files:
-        faults.add((*path, "logs"), '"files" is missing: a list of globs', on_key=True)
-    if source == "fluentd" and logs.files:
-        faults.add((*path, "logs", "files"), "files go with `source: files`; Fluentd's intake is sent to", on_key=True)
-    return Logs(format=logs.format, source=source, files=logs.files)
 
 
 def metrics_source(metrics: MetricsSource | bool | None) -> MetricsSource | None:

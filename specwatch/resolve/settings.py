@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from specwatch import components as parts
 from specwatch import names
 from specwatch.resolve.faults import Faults
+from specwatch.resolve.traces import why_collector
 from specwatch.spec.model import Spec
+from specwatch.spec.model.logs import SinksSpec
 from specwatch.spec.model.stack import StackSpec
-from specwatch.stack import Grafana, Job, Retention, SecretFile
+from specwatch.stack import Grafana, Job, Retention, SecretFile, Traces
+from specwatch.stack.traces import intake
 
 _DAY = 86_400
 _EXTRA_PORTS: Mapping[str, int] = {
@@ -19,24 +22,45 @@ _EXTRA_PORTS: Mapping[str, int] = {
     "fluentd-metrics": 24231,
     "fluentd-monitor": 24220,
     "tempo-grpc": 9096,
-    "otlp-grpc": parts.OTLP_GRPC_PORT,
-    "otlp-http": parts.OTLP_HTTP_PORT,
+    "jaeger-metrics": parts.JAEGER_METRICS_PORT,
+    **parts.OTLP_PORTS,
+    **parts.BACKEND_OTLP_PORTS,
 }
+_TRACE_STORES = ("tempo", "jaeger")
 _CARRIERS = (*parts.SHIPPERS, "fluentd")
 # Where a component's own metrics are, when not at its main port.
-_METRICS_ENDPOINTS: Mapping[str, str] = {"otelcol": "otelcol-metrics", "fluentd": "fluentd-metrics"}
+_METRICS_ENDPOINTS: Mapping[str, str] = {
+    "otelcol": "otelcol-metrics",
+    "fluentd": "fluentd-metrics",
+    "jaeger": "jaeger-metrics",
+}
 
 
 def components(spec: Spec, faults: Faults) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the components that are on, in the order of `specwatch.components`, and of those the optional ones.
 
-    An optional component that the spec neither switches on nor off waits in a compose profile. Without Loki nothing carries logs.
+    An optional component that the spec neither switches on nor off waits in a compose profile. Without Loki nothing carries logs. Of what
+    can keep traces, that is on which `traces.backend` names.
     """
     chosen: Mapping[str, bool] = {str(name): on for name, on in spec.stack.components.items()}
-    wants_fluentd = any(_log_source(service.logs) == "fluentd" for service in spec.services.values())
+    wants_fluentd = (
+        spec.stack.shipper == "fluentd"
+        or spec.logs.sinks != SinksSpec()
+        or any(_log_source(service.logs) == "fluentd" for service in spec.services.values())
+    )
     on, optional = [], []
     for component in parts.COMPONENTS:
         name = component.name
+        if name == "otelcol" and (why := why_collector(spec)):
+            if not chosen.get(name, True):
+                faults.add(("stack", "components", name), f"cannot be off: it {why}", on_key=True)
+            on.append(name)
+            continue
+        if name in _TRACE_STORES and name != spec.traces.backend:
+            if chosen.get(name):
+                message = f"nothing is sent here: `traces.backend` is {spec.traces.backend}"
+                faults.add(("stack", "components", name), message, on_key=True)
+            continue
         if name in _CARRIERS and not chosen.get("loki", True):
             if chosen.get(name):
                 message = "carries logs to loki, which is off; switch this off too, or loki on"
@@ -63,13 +87,14 @@ def memory(stack: StackSpec) -> Mapping[str, str]:
     return {component.name: component.memory for component in parts.COMPONENTS} | {**stack.memory}
 
 
-def ports(spec: Spec, on: tuple[str, ...], faults: Faults) -> Mapping[str, int]:
+def ports(spec: Spec, on: tuple[str, ...], traces: Traces, faults: Faults) -> Mapping[str, int]:
     """Return the host's port of every component and extra endpoint; two things published on one port are a fault."""
     chosen: Mapping[str, int] = {str(name): port for name, port in spec.stack.ports.items()}
     found = {component.name: chosen.get(component.name, component.host_port or component.port) for component in parts.COMPONENTS}
     found |= {name: chosen.get(name, port) for name, port in _EXTRA_PORTS.items()}
     published: dict[int, str] = {}
-    for name in (endpoint for component in on for endpoint in parts.PUBLISHED.get(component, ())):
+    taken = parts.OTLP_PORTS if intake(traces, on) else {}
+    for name in (*(endpoint for component in on for endpoint in parts.PUBLISHED.get(component, ())), *taken):
         port = found[name]
         if port in published:
             faults.add(("stack", "ports", name), f"port {port} is {published[port]}'s already; choose another")

@@ -33,21 +33,27 @@ from specwatch.stack.alerting import (
     Webhook,
 )
 from specwatch.stack.boards import Dashboard, Panel, Row
-from specwatch.stack.running import Build, Logs, Run, Service
+from specwatch.stack.logs import Archive, Elasticsearch, LogLimits, LogMetric, Logs, Sinks, StreamRetention
+from specwatch.stack.running import Build, Run, Service
 from specwatch.stack.scraping import Auth, Job, Metric, MetricType, Probe, Tls
 from specwatch.stack.secrets import Secret, SecretFile
+from specwatch.stack.traces import Sampling, Traces
 
 __all__ = [
     "Alert",
+    "Archive",
     "Auth",
     "Build",
     "Dashboard",
     "Discord",
+    "Elasticsearch",
     "Email",
     "Grafana",
     "Inhibition",
     "Integration",
     "Job",
+    "LogLimits",
+    "LogMetric",
     "Logs",
     "Matcher",
     "Metric",
@@ -64,18 +70,22 @@ __all__ = [
     "Routing",
     "Row",
     "Run",
+    "Sampling",
     "Secret",
     "SecretFile",
     "Service",
     "Severity",
+    "Sinks",
     "Slack",
     "Slo",
     "Stack",
+    "StreamRetention",
     "Teams",
     "Telegram",
     "TimeInterval",
     "TimeRange",
     "Tls",
+    "Traces",
     "Webhook",
 ]
 
@@ -111,7 +121,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     links: str
     components: tuple[str, ...]
     optional: tuple[str, ...]
-    shipper: Literal["promtail", "otelcol"]
+    shipper: Literal["promtail", "alloy", "otelcol", "fluentd"]
     versions: Mapping[str, str]
     ports: Mapping[str, int]
     memory: Mapping[str, str]
@@ -128,6 +138,11 @@ class Stack(Struct, frozen=True, kw_only=True):
     recording_rules: tuple[RecordingRule, ...]
     alerts: tuple[Alert, ...]
     log_alerts: tuple[Alert, ...]
+    log_metrics: tuple[LogMetric, ...]
+    log_limits: LogLimits
+    stream_retention: tuple[StreamRetention, ...]
+    sinks: Sinks
+    traces: Traces
     slos: tuple[Slo, ...]
     receivers: tuple[Receiver, ...]
     routing: Routing

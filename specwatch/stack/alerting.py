@@ -21,7 +21,10 @@ class RecordingRule(Struct, frozen=True, kw_only=True):
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """A Prometheus alert (`expr` in PromQL) or a Loki ruler alert (`expr` in LogQL), complete with all that it must carry."""
+    """A Prometheus alert (`expr` in PromQL) or a Loki ruler alert (`expr` in LogQL), complete with all that it must carry.
+
+    `component` is the part of the stack that it watches: while that is off, the alert is not written. Empty for all others.
+    """
 
     name: str
     group: str
@@ -37,6 +40,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     runbook_url: str
     dashboard_url: str
     annotations: Mapping[str, str] = {}
+    component: str = ""
 
 
 class Slo(Struct, frozen=True, kw_only=True):

@@ -1,9 +1,10 @@
 """The user's services: where they are, how they are started, where their lines come from."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from msgspec import Struct
+
+from specwatch.stack.logs import Logs
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -31,17 +32,6 @@ class Run(Struct, frozen=True, kw_only=True):
     volumes: tuple[str, ...]
     depends_on: tuple[str, ...]
     restart: str
-
-
-class Logs(Struct, frozen=True, kw_only=True):
-    """Where a service's log lines come from and how each one reads.
-
-    `source` is "container" (its standard output), "files" (`files`, globs) or "fluentd" (sent to the forward intake).
-    """
-
-    format: Literal["json", "logfmt", "text"]
-    source: Literal["container", "files", "fluentd"]
-    files: tuple[str, ...] = ()
 
 
 class Service(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import pytest
 from specwatch.spec.schema import json_schema
 from tests.commandline import ROOT, in_process, specwatch
 
-_COMMANDS = ("generate", "up", "down", "status", "logs", "reload", "schema", "reference")
+_COMMANDS = ("generate", "up", "down", "status", "logs", "trace", "reload", "schema", "reference")
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

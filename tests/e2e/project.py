@@ -24,8 +24,12 @@ _ENDPOINTS: Final = (
     "loki",
     "loki-grpc",
     "tempo",
+    "jaeger",
+    "jaeger-metrics",
     "otlp-grpc",
     "otlp-http",
+    "backend-otlp-grpc",
+    "backend-otlp-http",
     "grafana",
     "blackbox",
     "node",
@@ -55,6 +59,8 @@ class Project:
 
     def _moved(self, spec: dict[str, Any]) -> None:
         spec["stack"]["ports"] = {name: port for name, port in self.ports.items() if name != "shop"}
+        # The demo's critical alerts alone go out as e-mail.
+        spec["log_alerts"]["ErrorsLogged"]["severity"] = "critical"
         shop = spec["services"]["shop"]
         shop["metrics"]["port"] = self.ports["shop"]
         shop["run"]["publish"] = [self.ports["shop"]]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 
 import pytest
@@ -77,10 +78,10 @@ def _failed_checkout(project: Project) -> str:
     return str(json.loads(answer)["trace_id"]) if status == 500 else ""
 
 
-def _both(project: Project, status: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _both(project: Project, status: str, about: str = "of the payments fail") -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return the first Slack message and the first e-mail about the alert, once both are there."""
     found = [
-        next((message for message in project.messages(kind=kind, status=status) if "of the payments fail" in message["title"]), None)
+        next((message for message in project.messages(kind=kind, status=status) if about in message["title"]), None)
         for kind in ("slack", "mail")
     ]
     return (found[0], found[1]) if found[0] and found[1] else None
@@ -142,6 +143,16 @@ def test_a_fault_reaches_a_person(incident: Incident, stack: Project, kind: str)
     assert message["to"] == ("#ops" if kind == "slack" else "oncall@example.com")
 
 
+def test_an_alert_on_log_lines_reaches_the_same_people(incident: Incident, stack: Project) -> None:
+    """Ensure that error lines in Loki, counted by its ruler, become a message on both ways, with the way to the shop's dashboard."""
+    messages = wait_for("the messages of ErrorsLogged", lambda: _both(stack, "firing", "errors within a minute"), MESSAGE_SECONDS)
+    for message, sent in zip(messages, (incident.slack, incident.mail), strict=True):
+        assert "critical shop: The shop logged" in message["title"]
+        assert message["to"] == sent["to"]
+        links = {link["url"] for link in message["links"]}
+        assert {stack.url("grafana", "/d/svc-shop"), "https://example.com/runbooks/errors-logged"} <= links
+
+
 def test_a_failed_request_is_found_by_its_trace_id(incident: Incident, stack: Project) -> None:
     """Ensure that the error line of a failed checkout is in Loki under its trace_id, with the labels service and level alone."""
 
@@ -155,6 +166,69 @@ def test_a_failed_request_is_found_by_its_trace_id(incident: Incident, stack: Pr
     assert json.loads(line)["trace_id"] == incident.trace_id
     assert "PaymentDeclinedUpstreamError" in line
     assert beside["structuredMetadata"]["trace_id"] == incident.trace_id
+
+
+def test_a_failed_request_is_a_trace_with_metrics_that_lead_to_it(incident: Incident, stack: Project, need: Need) -> None:
+    """Ensure that Jaeger, in Tempo's place, has the failed checkout's spans, that they are counted, and that exemplars lead to traces."""
+    need("jaeger")
+
+    def spans(trace_id: str) -> list[dict[str, Any]]:
+        try:
+            return [span for trace in stack.get("jaeger", f"/api/traces/{trace_id}")["data"] for span in trace["spans"]]
+        except HTTPError as error:
+            error.close()
+            return []
+
+    found = {span["operationName"]: span for span in wait_for("the trace", lambda: spans(incident.trace_id))}
+    assert {"POST /checkout", "charge"} <= set(found)
+    assert {"key": "otel.status_code", "type": "string", "value": "ERROR"} in found["charge"]["tags"]
+    failed = 'sum(traces_spanmetrics_calls_total{service="shop",span_name="charge",status_code="STATUS_CODE_ERROR"}) > 0'
+    wait_for("failed spans, counted", lambda: stack.get("prometheus", f"/api/v1/query?query={quote(failed)}")["data"]["result"], 60)
+    for series in ("http_request_duration_seconds_bucket", "traces_spanmetrics_latency_bucket"):
+        asked = f"/api/v1/query_exemplars?query={series}&start={time.time() - 600}&end={time.time()}"
+        (exemplar, *_) = (each for one in stack.get("prometheus", asked)["data"] for each in one["exemplars"])
+        assert wait_for(f"the trace behind an exemplar of {series}", lambda found=exemplar: spans(found["labels"]["trace_id"]))
+
+
+def _failed_exemplar(project: Project) -> str:
+    """Return the id of a failed checkout that is an exemplar of the shop's request times, or nothing yet."""
+    now = time.time()
+    query = quote('http_request_duration_seconds_bucket{endpoint="/checkout"}')
+    series = project.get("prometheus", f"/api/v1/query_exemplars?query={query}&start={now - 300}&end={now + 60}")["data"]
+    ids = [sample["labels"]["trace_id"] for each in series for sample in each["exemplars"]]
+    failed = (each for each in ids if _lines(project, f'{{service="shop", level="error"}} | trace_id="{each}"', now + 60))
+    return next(failed, "")
+
+
+def test_trace_shows_all_that_is_known_of_a_request(incident: Incident, stack: Project) -> None:
+    """Ensure that a failed checkout's error line is shown, its spans and its sample where traces are kept, and what is missing is said."""
+    traced = stack.status().get("jaeger", {}).get("state") == "running"
+    trace_id = wait_for("an exemplar of a failed checkout", lambda: _failed_exemplar(stack), 40) if traced else incident.trace_id
+    shown = stack.run("trace", trace_id)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith(trace_id)
+    assert "ERROR shop: " in shown.stdout
+    assert "PaymentDeclinedUpstreamError" in shown.stdout
+    if traced:
+        assert "shop POST /checkout" in shown.stdout
+        assert "sample http_request_duration_seconds_bucket" in shown.stdout
+        assert f"/trace/{trace_id}" in shown.stdout
+        assert shown.stderr == ""
+    else:
+        assert "No spans: tempo is off: no `tempo`" in shown.stderr
+
+
+def test_trace_tells_machines_the_same_and_nothing_of_a_stranger(incident: Incident, stack: Project) -> None:
+    """Ensure that --json has the whole lines, that a UUID is the same id, and that an unknown one leaves with 1."""
+    trace_id = incident.trace_id
+    as_uuid = "-".join((trace_id[:8], trace_id[8:12], trace_id[12:16], trace_id[16:20], trace_id[20:]))
+    found = json.loads(stack.must("trace", as_uuid, "--json"))
+    assert (found["trace_id"], found["found"], found["services"]) == (trace_id, True, ["shop"])
+    assert {json.loads(line["text"])["trace_id"] for line in found["lines"]} == {trace_id}
+    assert "error" in {line["level"] for line in found["lines"]}
+    stranger = stack.run("trace", "f" * 32)
+    assert stranger.returncode == 1
+    assert "Nothing is known of" in stranger.stderr
 
 
 def test_the_end_of_a_fault_reaches_the_same_people(incident: Incident, stack: Project) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
 from specwatch import topology
 from specwatch.names import COMPOSE_FILE
@@ -38,10 +39,16 @@ receivers:
 """
 SMALL: Final = {
     "one line": "{}",
+    "sampled traces in jaeger": "services: {shop: {traces: true}}\ntraces: {backend: jaeger, sampling: {ratio: 0.1}}",
     "ten lines": TEN_LINES,
     "shipper promtail": "stack: {shipper: promtail}\nservices: {a: {logs: {format: logfmt}}, b: {logs: {format: text}}}",
     "shipper otelcol": "stack: {shipper: otelcol}\nservices: {a: {logs: {format: logfmt}}, b: {logs: {format: text}}, c: {traces: true}}",
     "shipper otelcol, files": "stack: {shipper: otelcol}\nservices: {a: {logs: {format: json, files: [/var/log/a/*.log]}}}",
+    "shipper alloy": "stack: {shipper: alloy}\nservices: {a: {logs: {format: logfmt}}, b: {logs: {files: [/var/log/b/*.log]}}}",
+    "shipper fluentd, sinks": (
+        "stack: {shipper: fluentd}\nservices: {a: {logs: {format: text}}, b: {logs: {format: json, files: [/var/log/b/*.log]}}}\n"
+        "logs: {sinks: {elasticsearch: {url: 'https://search.example.com:9200', username: u, password: {secret: p}}, archive: {keep: 30d}}}"
+    ),
     "fluentd beside promtail": "services: {a: {logs: {format: json, source: fluentd}}}",
     "fluentd beside otelcol": "stack: {shipper: otelcol}\nservices: {a: {logs: {format: text, source: fluentd}}}",
     "slack": 'receivers: {r: {slack: {channel: "#a", webhook: {secret: other}, send_resolved: false}}}',
@@ -112,13 +119,19 @@ def output(request: pytest.FixtureRequest, spec: str, tmp_path: Path) -> Output:
     source = Source("spec.yaml", SPECS[spec])
     stack = resolve(parse(source), source)
     where = topology.native(stack, str(tmp_path)) if request.param == "native" else topology.compose(stack)
+    if where.runtime == "compose" and stack.has("otelcol"):
+        # The collector reads its secrets even where it only checks its configuration.
+        where = replace(where, secrets={**where.secrets, "otelcol": str(tmp_path / "secrets")})
     files = render(stack, where)
     write(files, tmp_path / "config")
     if where.runtime == "native":
         for folder in (*where.data.values(), *where.secrets.values()):
             Path(folder).mkdir(parents=True, exist_ok=True)
-        for copy in secrets.plan(stack, where):
-            (Path(where.secrets[copy.component]) / copy.name).write_text(copy.text or "text", encoding="utf-8")
+    for copy in secrets.plan(stack, where):
+        if where.runtime == "native" or copy.component == "otelcol":
+            path = Path(where.secrets[copy.component]) / copy.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(copy.text or "text", encoding="utf-8")
     return Output(stack, where, tmp_path / "config", files)
 
 
@@ -135,6 +148,10 @@ def _commands(output: Output) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "amtool", ("check-config", f"{config}/alertmanager/alertmanager.yml")
     if has("loki"):
         yield "loki", ("-verify-config", f"-config.file={config}/loki/loki.yml")
+    if has("promtail"):
+        yield "promtail", ("-check-syntax", f"-config.file={config}/promtail/promtail.yml")
+    if has("alloy"):
+        yield "alloy", ("validate", f"{config}/alloy/config.alloy")
     if has("otelcol"):
         yield "otelcol", ("validate", f"--config={config}/otelcol/otelcol.yml")
     if has("blackbox"):
@@ -146,21 +163,21 @@ def _commands(output: Output) -> Iterator[tuple[str, tuple[str, ...]]]:
 @pytest.fixture(scope="session")
 def checkers(need: Need) -> Mapping[str, str]:
     """Give the paths of the programs that check."""
-    return need("loki", "otelcol", "blackbox") | {name: program(name) for name in ("promtool", "amtool", "docker")}
+    return need("loki", "otelcol", "blackbox") | {name: program(name) for name in ("promtool", "amtool", "promtail", "alloy", "docker")}
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_program_accepts_what_is_rendered_for_it(output: Output, checkers: Mapping[str, str]) -> None:
-    """Ensure that promtool, amtool, Loki, the collector, the blackbox exporter and Compose find nothing wrong."""
+    """Ensure that promtool, amtool, Loki, the shippers, the blackbox exporter and Compose find nothing wrong."""
     refused = {words: said for name, words in _commands(output) if (said := _refusal(checkers[name], words, output))}
     assert not refused, "\n".join(f"{' '.join(words)}:\n{said}" for words, said in refused.items())
 
 
-@pytest.mark.parametrize("spec", ["every component"])
+@pytest.mark.parametrize("spec", ["every component", "shipper alloy"])
 def test_every_program_refuses_what_is_not_for_it(output: Output, checkers: Mapping[str, str]) -> None:
     """Ensure that no program only seems to check: a file with a key that none of them knows is refused by each."""
     for path in output.files:
-        if path.endswith(".yml"):
+        if path.endswith((".yml", ".alloy")):
             (output.config / path).write_text("no_such_key: true\n", encoding="utf-8")
     assert all(_refusal(checkers[name], words, output) for name, words in _commands(output))
 

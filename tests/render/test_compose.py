@@ -15,7 +15,7 @@ from specwatch.render import compose
 from specwatch.render import render as render_all
 from specwatch.stack import Build, Job, Stack
 from tests.goldens import check
-from tests.stacks import HOSTILE, demo_stack, full_stack, ports, probe, service
+from tests.stacks import HOSTILE, component_jobs, demo_stack, full_stack, ports, probe, service
 from tests.tools import write
 
 # What the images that are pinned by default hold: a health check may call nothing else.
@@ -24,8 +24,10 @@ INSIDE = {
     "alertmanager": {"wget", "amtool"},
     "loki": {"/usr/bin/loki"},
     "promtail": {"bash"},
+    "alloy": {"bash"},
     "fluentd": {"ruby", "sh"},
     "tempo": {"/tempo"},
+    "jaeger": {"wget"},
     "grafana": {"wget", "curl", "bash"},
     "blackbox": {"wget"},
     "node": {"wget"},
@@ -46,6 +48,13 @@ def collected() -> Stack:
     return demo_stack(components=on, shipper="otelcol", ports=EVERY_PORT, jobs=jobs, probes=())
 
 
+def traced() -> Stack:
+    """Return the demo with Jaeger behind the collector, and Promtail as its shipper."""
+    on = ("prometheus", "alertmanager", "loki", "promtail", "otelcol", "jaeger", "grafana", "inbox")
+    traces = replace(demo_stack().traces, backend="jaeger", through_collector=True)
+    return demo_stack(components=on, jobs=component_jobs(*on), probes=(), traces=traces, ports=EVERY_PORT, external_network="backend")
+
+
 def document(stack: Stack) -> dict[str, Any]:
     text = compose.render(stack, topology.compose(stack))[names.COMPOSE_FILE]
     loaded: dict[str, Any] = yaml.safe_load(text)
@@ -57,9 +66,9 @@ def services(stack: Stack) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.fixture(params=["demo", "everything", "collected"])
+@pytest.fixture(params=["demo", "everything", "collected", "traced"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    return {"demo": demo_stack, "everything": everything, "collected": collected}[request.param]()
+    return {"demo": demo_stack, "everything": everything, "collected": collected, "traced": traced}[request.param]()
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +200,17 @@ def test_what_must_last_is_in_a_named_volume(stack: Stack) -> None:
             assert f"{name}-data" in whole["volumes"]
 
 
+@pytest.mark.parametrize("shipper", ["promtail", "alloy", "fluentd"])
+def test_a_shipper_reads_dockers_files_as_root_without_any_capability(shipper: str) -> None:
+    """Whoever ships mounts the containers' log files, read-only, and says why it runs as root; beside another shipper Fluentd does not."""
+    on = tuple(dict.fromkeys(("loki", shipper, "fluentd")))
+    found = services(demo_stack(components=on, shipper=shipper, ports=EVERY_PORT, jobs=(), probes=(), secrets=()))
+    reading = {name for name, body in found.items() if "/var/lib/docker/containers:ro" in str(body.get("volumes"))}
+    assert reading == {shipper}
+    assert (found[shipper]["user"], found[shipper]["cap_drop"], "user" in found[shipper]["x-reason"]) == ("0:0", ["ALL"], True)
+    assert found["fluentd"]["user"] == ("0:0" if shipper == "fluentd" else "999:999")
+
+
 def test_a_component_sees_its_own_secrets_only(stack: Stack) -> None:
     """Whoever reads secrets mounts one volume for them, read-only, and starts when they are there."""
     for name, body in services(stack).items():
@@ -270,6 +290,31 @@ def test_a_shared_network_is_joined() -> None:
     joined = {name for name, body in whole["services"].items() if "networks" in body}
     assert joined == {"prometheus", "blackbox", "tempo", "shop"}
     assert whole["services"]["prometheus"]["networks"] == ["default", "shared"]
+
+
+def test_what_services_send_to_is_what_is_published() -> None:
+    """OTLP is published with the component that takes it from services, and that one alone joins the network of others' containers."""
+    otlp = {"127.0.0.1:4317:4317", "127.0.0.1:4318:4318"}
+    found = services(traced())
+    assert otlp == set(found["otelcol"]["ports"])
+    assert found["jaeger"]["ports"] == ["127.0.0.1:16686:16686"]
+    assert otlp == set(services(demo_stack())["tempo"]["ports"])
+    assert {name for name in ("otelcol", "jaeger") if "networks" in found[name]} == {"otelcol"}
+
+
+def test_a_collector_for_traces_sees_no_log_files() -> None:
+    """Beside another shipper the collector has its configuration and its queue, and nothing of the host's."""
+    body = services(traced())["otelcol"]
+    assert body["volumes"] == ["./otelcol:/etc/otelcol:ro", "otelcol-data:/var/lib/otelcol"]
+    assert "queue" in body["x-reason"]["user"]
+
+
+def test_jaeger_keeps_its_spans_on_a_volume_that_it_may_write_to() -> None:
+    """Jaeger runs as the image's user; its volume takes the rights of a folder of the image that everybody may write to."""
+    body = services(traced())["jaeger"]
+    assert body["user"] == "10001:10001"
+    assert body["volumes"] == ["jaeger-data:/var/tmp"]
+    assert body["environment"]["SPAN_STORAGE_TYPE"] == "badger"
 
 
 def test_volumes_of_services_are_declared_when_they_are_named() -> None:

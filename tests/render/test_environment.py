@@ -30,6 +30,19 @@ def test_spans_go_to_the_collector() -> None:
         assert not any(name.startswith("OTEL_") for name in quiet)
 
 
+def test_spans_and_lines_go_to_one_endpoint() -> None:
+    """Where the collector stands between, services send to it; lines are sent only by a service whose lines come by OTLP."""
+    traces = replace(demo_stack().traces, backend="jaeger", through_collector=True)
+    both, lines = (service(name, traces=name == "both", logs=Logs(format="json", source="otlp")) for name in ("both", "lines"))
+    stack = demo_stack(components=("prometheus", "loki", "otelcol", "jaeger"), services=(service("shop"), both, lines), traces=traces)
+    for where, endpoint in ((topology.compose(stack), "http://otelcol:4318"), (topology.native(stack, NATIVE), "http://127.0.0.1:4318")):
+        found = [service_environment(stack, where, each) for each in stack.services]
+        assert {each["OTEL_EXPORTER_OTLP_ENDPOINT"] for each in found} == {endpoint}
+        assert [each["OTEL_TRACES_EXPORTER"] for each in found] == ["otlp", "otlp", "none"]
+        assert [each["OTEL_LOGS_EXPORTER"] for each in found] == ["none", "otlp", "otlp"]
+        assert {each["OTEL_METRICS_EXPORTER"] for each in found} == {"none"}
+
+
 def test_services_find_each_other() -> None:
     """Every service with a port is at <NAME>_URL, wherever the runtime put it."""
     pay = service("pay-api", port=9000, host="pay.internal", run=None)

@@ -1,6 +1,4 @@
-import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +16,7 @@ from specwatch import dashboards, names, topology
 from specwatch.catalog.stack_dashboard import stack_dashboard
 from specwatch.render import grafana
 from specwatch.stack import Dashboard, Job, Panel, Row, Stack
-from tests import stacks
+from tests import npm, stacks
 
 GRAFANA: Final = Path(__file__).parent.parent / "grafana"
 DATASOURCES: Final = "grafana/provisioning/datasources/specwatch.yml"
@@ -116,24 +114,8 @@ def all_dashboards() -> list[Any]:
 
 @pytest.fixture(scope="session")
 def grafana_types() -> Path:
-    """Return a folder whose node_modules holds the TypeScript compiler and Grafana's types, installed once into the cache."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        reason = "node and npm are not there: Debian's nodejs and npm packages bring them"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    cache = Path(os.environ.get("SPECWATCH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specwatch")
-    lock = (GRAFANA / "package-lock.json").read_bytes()
-    folder = cache / f"grafana-types-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not (folder / "node_modules" / ".bin" / "tsc").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(GRAFANA / name, folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            reason = f"npm ci failed: {done.stderr.strip()[-400:]}"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return folder
+    """Return a folder whose node_modules holds the TypeScript compiler and Grafana's types."""
+    return npm.installed(GRAFANA)
 
 
 def typecheck(folder: Path, types: Path, source: str) -> str:
@@ -280,6 +262,31 @@ def test_links_between_datasources_lead_to_datasources() -> None:
     text = render(stack_with())[DATASOURCES]
     uids = {source["uid"] for source in yaml.safe_load(text)["datasources"]}
     assert set(re.findall(r"(?:datasourceUid|alertmanagerUid): (\w+)", text)) == uids
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_jaeger_is_linked_as_tempo_is(counting: bool) -> None:
+    """Where Jaeger keeps the traces, metrics and lines lead to it and it leads back: to metrics only where they are made of spans."""
+    traces = msgspec.structs.replace(stacks.demo_stack().traces, backend="jaeger", through_collector=True, span_metrics=counting)
+    text = render(stack_with(traces=traces, components=("prometheus", "loki", "otelcol", "jaeger", "grafana")))[DATASOURCES]
+    found = {source["uid"]: source for source in yaml.safe_load(text.replace("$$", "$"))["datasources"]}
+    assert set(found) == {"prometheus", "loki", "jaeger"}
+    assert found["jaeger"]["url"] == "http://jaeger:16686"
+    assert {each["datasourceUid"] for each in found["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]} == {"jaeger"}
+    assert found["loki"]["jsonData"]["derivedFields"][0]["datasourceUid"] == "jaeger"
+    settings = found["jaeger"]["jsonData"]
+    assert settings["tracesToLogsV2"]["query"] == '{service=~".+"} | trace_id="${__trace.traceId}"'
+    assert ("tracesToMetrics" in settings) is counting
+    if counting:
+        assert settings["tracesToMetrics"]["tags"] == [{"key": "service"}]
+
+
+def test_somebody_elses_traces_have_no_datasource() -> None:
+    """With an endpoint outside there is nothing in the stack that Grafana could ask, and no link to it."""
+    traces = msgspec.structs.replace(stacks.demo_stack().traces, backend="otlp", endpoint="https://a.example.com", through_collector=True)
+    text = render(stack_with(traces=traces, components=("prometheus", "loki", "otelcol", "grafana")))[DATASOURCES]
+    assert [source["uid"] for source in yaml.safe_load(text)["datasources"]] == ["prometheus", "loki"]
+    assert "Open the trace" not in text
 
 
 def test_rates_of_a_slow_job_span_its_own_interval() -> None:

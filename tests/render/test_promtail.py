@@ -1,30 +1,57 @@
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 import yaml
 
 from specwatch import topology
 from specwatch.render import promtail
-from specwatch.stack import Logs
+from specwatch.stack import Logs, Stack
+from specwatch.stack.logs import Labels, Limit
 from tests import goldens, stacks
-from tests.render.logship import RealLoki, arrive, as_docker, compose_like, corpus, running, running_loki, services, with_docker_files
-from tests.tools import free_port, program, write
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLoki]:
-    program("promtail")
-    with running_loki(tmp_path_factory.mktemp("promtail"), log_alerts=()) as started:
-        yield started
+from tests.render import pipelines
+from tests.tools import program, run, write
 
 
 def test_the_demo_is_what_a_person_can_read() -> None:
     """The demo's file, under compose, is the golden."""
-    stack = stacks.demo_stack(services=services("shop"))
+    formats = (Logs(format="json", source="container"), Logs(format="logfmt", source="container"), Logs(format="text", source="container"))
+    stack = stacks.demo_stack(services=tuple(stacks.service(f"shop-{logs.format}", logs=logs) for logs in formats))
     goldens.check("demo", promtail.render(stack, topology.compose(stack)))
+
+
+def test_every_stage_is_what_a_person_can_read() -> None:
+    """The file of a stack that uses every stage, under compose, is the golden."""
+    stack = pipelines.every_stage("promtail")
+    goldens.check("stages", promtail.render(stack, topology.compose(stack)))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("stack", [pipelines.every_stage("promtail"), pipelines.hostile("promtail")], ids=["every-stage", "hostile"])
+def test_promtail_itself_finds_nothing_wrong(stack: Stack, tmp_path: Path) -> None:
+    """The real program reads the file and builds every pipeline, with hostile text in its stages too."""
+    write(tmp_path, promtail.render(stack, topology.compose(stack)))
+    run(program("promtail"), f"-config.file={tmp_path}/promtail/promtail.yml", "-check-syntax")
+
+
+def test_a_limit_is_each_services_own() -> None:
+    """Two services with the same limit do not share it, though services with the same stages share the rest."""
+    logs = Logs(format="json", source="container", stages=(Limit(rate=5, burst=9),))
+    stack = stacks.demo_stack(services=tuple(stacks.service(name, logs=logs) for name in ("a", "b")))
+    stages = yaml.safe_load(promtail.render(stack, topology.compose(stack))["promtail/promtail.yml"])["scrape_configs"][0][
+        "pipeline_stages"
+    ]
+    limited = [stage["match"]["selector"] for stage in stages if "limit" in str(stage)]
+    assert limited == ['{service=~"a"}', '{service=~"b"}']
+
+
+def test_a_label_of_the_spec_is_never_the_files_name() -> None:
+    """Promtail labels each line with its file; a label that the spec calls `filename` is the field's or not there."""
+    logs = Logs(format="json", source="files", files=("/x.log",), stages=(Labels(values={"filename": ("a",)}),))
+    stack = stacks.demo_stack(services=(stacks.service("old", logs=logs),))
+    stages = yaml.safe_load(promtail.render(stack, topology.compose(stack))["promtail/promtail.yml"])["scrape_configs"][1][
+        "pipeline_stages"
+    ]
+    assert {"labeldrop": ["filename"]} in stages
 
 
 def test_a_container_is_chosen_by_its_label_alone() -> None:
@@ -36,8 +63,8 @@ def test_a_container_is_chosen_by_its_label_alone() -> None:
     assert stages[2]["match"] == {"selector": '{filename=~".+", service=""}', "action": "drop", "drop_counter_reason": "not_chosen"}
 
 
-def test_only_service_and_level_are_labels() -> None:
-    """Whatever a pipeline finds, its last stage keeps two labels and no more."""
+def test_only_declared_labels_are_kept() -> None:
+    """Whatever a pipeline finds, its last stage keeps the labels that a service declares and no more."""
     stack = stacks.demo_stack(services=(stacks.service("old", logs=Logs(format="text", source="files", files=("/var/log/old/*.log",))),))
     config = yaml.safe_load(promtail.render(stack, topology.compose(stack))["promtail/promtail.yml"])
     assert [scrape["job_name"] for scrape in config["scrape_configs"]] == ["containers", "files/old"]
@@ -60,34 +87,3 @@ def test_hostile_names_and_files_stay_values() -> None:
     config = yaml.safe_load(promtail.render(stack, topology.compose(stack))["promtail/promtail.yml"])
     for text, scrape in zip(stacks.HOSTILE, config["scrape_configs"][1:], strict=True):
         assert [target["labels"] for target in scrape["static_configs"]] == [{"service": text, "__path__": path} for path in files]
-
-
-@pytest.mark.engine
-def test_lines_of_files_become_what_the_pipeline_says(real: RealLoki) -> None:
-    """Where there is a Promtail: lines in files arrive with the same labels, metadata, time and text as through the collector."""
-    stack = msgspec.structs.replace(real.stack, services=services("file"), components=("loki", "promtail"))
-    where = topology.native(stack, str(real.folder))
-    began = datetime.now(UTC)
-    lines = corpus(began)
-    for service in stack.services:
-        path = Path(where.logs[service.name])
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"{line.text}\n" for line in lines if service.name == f"file-{line.format}"), encoding="utf-8")
-    write(real.folder / "config", promtail.render(stack, where))
-    with running("promtail", promtail.arguments(stack, where), real.folder):
-        arrive(real, "file", lines, began)
-
-
-@pytest.mark.engine
-def test_lines_of_containers_become_what_the_pipeline_says(real: RealLoki, tmp_path: Path) -> None:
-    """Where there is a Promtail: of Docker's files only chosen containers' lines arrive, the same as through the collector."""
-    stack = msgspec.structs.replace(real.stack, services=services("docker"), components=("loki", "promtail"))
-    where = compose_like(real, stack)
-    began = datetime.now(UTC)
-    lines = corpus(began)
-    write(tmp_path, {"one/one-json.log": as_docker("docker", lines, began)})
-    rendered = with_docker_files(promtail.render(stack, where)["promtail/promtail.yml"], tmp_path, {"http_listen_port": free_port()})
-    write(tmp_path, {"promtail.yml": rendered})
-    with running("promtail", (f"-config.file={tmp_path}/promtail.yml",), real.folder):
-        arrive(real, "docker", lines, began)
-        assert not real.lines('{service=~".+"} |= "anybody"')

@@ -136,12 +136,12 @@ def test_a_second_run_changes_nothing(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_handed_out_and_a_removed_one_falls_back(run: Run, tmp_path: Path) -> None:
-    """To put a secret there, or another, is to write the file and start again; without it the inbox stands in once more."""
+    """To put a secret there is to write the file and start again (its final newline is not handed out); without it the inbox stands in."""
     run(demo_stack())
     own, copy = tmp_path / "secrets/slack_webhook", tmp_path / "volumes/alertmanager/slack_webhook"
     own.write_text("https://hooks.example.com/1\n", encoding="utf-8")
     run(demo_stack())
-    assert read(copy) == ("https://hooks.example.com/1\n", 0o400, 65534)
+    assert read(copy) == ("https://hooks.example.com/1", 0o400, 65534)
     own.unlink()
     run(demo_stack())
     assert read(copy)[0] == "http://inbox:8025/slack/inbox"

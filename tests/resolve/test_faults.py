@@ -61,7 +61,24 @@ _FAULTS: list[tuple[str, str, str]] = [
     ("recording_rules: {r: {expr: 'a b'}}\n", "2:29", "is not PromQL: "),
     ("services: {a: {}}\nslos: {s: {service: a, objective: 99, good: '(', total: up}}\n", "3:45", "is not PromQL: "),
     ("services: {a: {}}\nslos: {s: {service: a, objective: 99, good: up, total: ')'}}\n", "3:56", "is not PromQL: "),
-    ("log_alerts: {A: {expr: up}}\n", "2:24", "is not LogQL: it selects no stream"),
+    ("log_alerts: {A: {expr: up}}\n", "2:24", "is not LogQL: character 1: found up, expected {, a function or a number"),
+    ("log_alerts: {A: {expr: '{a=\"b\"}'}}\n", "2:24", 'is a selector of streams, such as {service="shop"}, expected a query for numbers'),
+    ("log_alerts: {A: {expr: 'rate({a=\"b\"}[$__auto])'}}\n", "2:24", "is not LogQL: `$__…` is Grafana's and goes into panels alone"),
+    ("log_metrics: {m: {expr: 'rate({a=\"b\"})'}}\n", "2:25", "is not LogQL: character 13: found ), expected a duration in brackets"),
+    ('log_metrics: {m: {expr: \'{a="b"} |= "x"\'}}\n', "2:25", "is a query for lines, expected a query for numbers"),
+    ("logs: {retention: [{selector: '{a=~\".*\"}', keep: 2d}]}\n", "2:31", 'is not LogQL: character 1: {a=~".*"} selects every stream'),
+    ("logs: {retention: [{selector: 'rate({a=\"b\"}[5m])', keep: 2d}]}\n", "2:31", "expected a selector of streams"),
+    ("dashboards: {d: {rows: [{title: R, panels: [{title: P, source: loki, expr: up}]}]}}\n", "2:76", "is not LogQL: "),
+    (
+        "dashboards: {d: {rows: [{title: R, panels: [{title: P, source: loki, queries: [{expr: '{a=\"b\"}'}]}]}]}}\n",
+        "2:87",
+        "is a selector of streams, such as",
+    ),
+    (
+        "dashboards: {d: {rows: [{title: R, panels: [{title: P, kind: logs, source: loki, expr: 'rate({a=\"b\"}[$__auto])'}]}]}}\n",
+        "2:88",
+        "is a query for numbers, such as",
+    ),
     ("dashboards: {d: {rows: [{title: R, panels: [{title: P, expr: '((('}]}]}}\n", "2:62", "is not PromQL: "),
     ("dashboards: {d: {rows: [{title: R, panels: [{title: P, queries: [{expr: '('}]}]}]}}\n", "2:73", "is not PromQL: "),
     ("dashboards: {d: {rows: [{title: R, panels: [{title: P}]}]}}\n", "2:45", '"expr" is missing: what the panel draws'),
@@ -100,6 +117,17 @@ _FAULTS: list[tuple[str, str, str]] = [
     ("stack: {components: {loki: false, promtail: true}}\n", "2:35", "carries logs to loki, which is off; switch this off too, or loki on"),
     # Settings that go not together, or that lack another.
     (
+        "stack: {components: {loki: false}}\nlog_alerts: {A: {expr: 'rate({a=\"b\"}[5m])'}}\n",
+        "3:1",
+        "is computed by Loki, which is off: switch it on, or take this out",
+    ),
+    (
+        "stack: {components: {prometheus: false}}\nlog_metrics: {m: {expr: 'rate({a=\"b\"}[5m])'}}\n",
+        "3:1",
+        "is written to Prometheus, which is off",
+    ),
+    ("stack: {components: {loki: false}}\nlogs: {retention: [{selector: '{a=\"b\"}', keep: 2d}]}\n", "3:8", "is Loki's, which is off"),
+    (
         "services: {a: {metrics: {port: 1, basic: {username: u, password: {secret: p}}, bearer: {secret: b}}}}\n",
         "2:80",
         "goes not with `basic`",
@@ -114,6 +142,12 @@ _FAULTS: list[tuple[str, str, str]] = [
     ("targets: {t: {probe: {url: 'http://a', module: tcp_connect}}}\n", "2:22", "found http://a, expected host:port for tcp_connect"),
     ("services: {a: {logs: {source: files}}}\n", "2:16", '"files" is missing: a list of globs'),
     ("services: {a: {logs: {source: fluentd, files: [x]}}}\n", "2:40", "files go with `source: files`"),
+    (
+        "services: {a: {logs: {stages: [{timestamp: {field: a b}}]}}}\n",
+        "2:52",
+        "found a b, expected a field of letters, digits and `_`; dots reach into nested objects",
+    ),
+    ("services: {a: {logs: {stages: [{level: {field: 5x}}]}}}\n", "2:48", "found 5x, expected a field of letters, digits"),
     ("services: {a: {run: {command: [x]}}}\n", "2:16", '"image" or "build" is missing: compose needs one of them'),
     ("receivers: {o: {}}\n", "2:13", "delivers to nobody; give it slack, email, pagerduty,"),
     (

@@ -25,7 +25,7 @@ from tests.commandline import ROOT, in_process
 
 _COUNT: Final = int(os.environ.get("SPECWATCH_MUTATIONS", "300"))
 _SEED: Final = int(os.environ.get("SPECWATCH_MUTATION_SEED", "3"))
-_SPECS: Final = (ROOT / "spec.yaml", Path(__file__).with_name("rich.yaml"))
+_SPECS: Final = (ROOT / "spec.yaml", *(Path(__file__).with_name(f"{name}.yaml") for name in ("rich", "sinks")))
 _HOSTILE: Final[tuple[Any, ...]] = (
     None,
     True,

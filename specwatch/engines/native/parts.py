@@ -28,6 +28,7 @@ PARTS: Final = {
     "inbox": Part(ready="health", wave=0),
     "loki": Part(ready="ready", wave=0, live=("loki/rules/",), verify=((), ("-verify-config",))),
     "tempo": Part(ready="ready", wave=0),
+    "jaeger": Part(ready="", ready_port="jaeger-metrics", wave=0),
     "alertmanager": Part(ready="-/ready", wave=1, reload=True),
     "blackbox": Part(ready="-/healthy", wave=1, reload=True),
     "node": Part(ready="metrics", wave=1),
@@ -35,6 +36,7 @@ PARTS: Final = {
     "prometheus": Part(ready="-/ready", wave=2, reload=True),
     "grafana": Part(ready="api/health", wave=2, live=("grafana/dashboards/",)),
     "promtail": Part(ready="ready", wave=3),
+    "alloy": Part(ready="-/ready", wave=3, reload=True),
     "otelcol": Part(ready="", ready_port="otelcol-health", wave=3, verify=(("validate",), ())),
     "fluentd": Part(ready="", wave=3),
 }

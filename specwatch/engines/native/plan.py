@@ -12,17 +12,34 @@ from msgspec.structs import replace
 
 import specwatch
 from specwatch import topology
-from specwatch.components import BY_NAME
+from specwatch.components import BACKEND_OTLP_PORTS, BY_NAME, OTLP_PORTS
 from specwatch.engines import programs
+from specwatch.engines.native import stand_ins
 from specwatch.engines.native.child import search_path
 from specwatch.engines.native.model import Command, RunFolder, run_folder
 from specwatch.engines.native.parts import PARTS, SERVICE_WAVE
 from specwatch.engines.programs import Found
 from specwatch.engines.values import Off, Substituted
-from specwatch.render import alertmanager, blackbox, fluentd, grafana, inbox, loki, otelcol, prometheus, promtail, render, secrets, tempo
-from specwatch.render.environment import service_environment
+from specwatch.render import (
+    alertmanager,
+    alloy,
+    blackbox,
+    fluentd,
+    grafana,
+    inbox,
+    jaeger,
+    loki,
+    otelcol,
+    prometheus,
+    promtail,
+    render,
+    secrets,
+    tempo,
+)
+from specwatch.render.environment import component_environment, service_environment
 from specwatch.render.secrets import SecretCopy
 from specwatch.stack import Run, Service, Stack
+from specwatch.stack.traces import intake, store
 from specwatch.topology import Topology
 from specwatch.write import compare
 
@@ -31,9 +48,11 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Stack, Topology], tuple[str, ...]]]] = 
     "alertmanager": alertmanager.arguments,
     "loki": loki.arguments,
     "promtail": promtail.arguments,
+    "alloy": alloy.arguments,
     "otelcol": otelcol.arguments,
     "fluentd": fluentd.arguments,
     "tempo": tempo.arguments,
+    "jaeger": jaeger.arguments,
     "grafana": grafana.arguments,
     "blackbox": blackbox.arguments,
     "node": lambda _stack, where: (f"--web.listen-address={where.listen['node']}",),
@@ -47,7 +66,7 @@ _PORTS: Final = {
     "loki": {"loki-grpc": 9095},
     "otelcol": {"otelcol-health": 13133, "otelcol-metrics": 8888},
     "fluentd": {"fluentd-metrics": 24231},
-    "tempo": {"otlp-grpc": 4317, "otlp-http": 4318},
+    "jaeger": {"jaeger-metrics": 14269},
     "inbox": {"inbox-smtp": 1025},
 }
 _OWN_SUFFIXES: Final = (".yml", ".yaml", ".tmpl")
@@ -78,14 +97,15 @@ def plan(stack: Stack, project: Path, only: tuple[str, ...] = ()) -> Plan:
     """
     folder = run_folder(project)
     stack = replace(stack, components=tuple(name for name in stack.components if name not in stack.optional))
-    found = programs.find_all(dict.fromkeys((*stack.components, *(("otelcol",) if stack.has("promtail") else ()))))
-    stack, substituted = _with_shipper(stack, found)
+    found = programs.find_all(dict.fromkeys((*stack.components, *stand_ins.asked(stack))))
+    stack, for_shipper = stand_ins.with_shipper(stack, found)
+    stack, for_traces = stand_ins.with_traces(stack, found)
     off = [each for name in stack.components if isinstance(each := found[name], Off)]
     if "promtail" in (lost := [each.name for each in off]):  # it cannot be had, but what takes its place can
         cure = "scripts/engines/get --only otelcol: the collector takes its place"
         off[lost.index("promtail")] = Off("promtail", "neither it nor the collector is here", cure)
     running = {name: program for name, program in found.items() if isinstance(program, Found) and stack.has(name)}
-    if not running.keys() & {"loki"} and stack.shipper in running:
+    if not running.keys() & {"loki"} and stack.shipper in running.keys() - {intake(stack.traces, running)}:
         del running[stack.shipper]
         off.append(
             Off(stack.shipper, "there is no Loki to ship to", next((o.cure for o in off if o.name == "loki"), "switch loki on in the spec"))
@@ -104,31 +124,16 @@ def plan(stack: Stack, project: Path, only: tuple[str, ...] = ()) -> Plan:
         folder=str(folder.root),
         commands=tuple(command for command in commands if not only or command.name in only),
         off=tuple(off),
-        substituted=substituted,
+        substituted=(*for_shipper, *for_traces),
         files=files,
         links=_links(stack, project),
         secrets=secrets.plan(stack, where),
     )
 
 
-def _with_shipper(stack: Stack, found: Mapping[str, Found | Off]) -> tuple[Stack, tuple[Substituted, ...]]:
-    if not isinstance(found.get("promtail"), Off) or not isinstance(found.get("otelcol"), Found):
-        return stack, ()
-    changed = replace(
-        stack,
-        shipper="otelcol",
-        components=tuple(dict.fromkeys("otelcol" if name == "promtail" else name for name in stack.components)),
-        jobs=tuple(
-            replace(job, name="otelcol", owner="otelcol-metrics") if job.component and job.owner == "promtail" else job
-            for job in stack.jobs
-        ),
-    )
-    return changed, (Substituted("promtail", "otelcol", "there is no `promtail` here; the collector reads the same logs in the same way"),)
-
-
 def _reduced(stack: Stack, running: Mapping[str, Found]) -> Stack:
     """Return the stack with nothing but the components that run, at their versions and with every port named."""
-    extra = {name: port for ports in _PORTS.values() for name, port in ports.items()}
+    extra = {name: port for ports in (*_PORTS.values(), OTLP_PORTS, BACKEND_OTLP_PORTS) for name, port in ports.items()}
     defaults = {name: component.host_port or component.port for name, component in BY_NAME.items()}
     gone = set(BY_NAME) - set(running)
     return replace(
@@ -148,7 +153,7 @@ def _tag(old: str, version: str) -> str:
 def _component(stack: Stack, where: Topology, folder: RunFolder, program: Found, files: Mapping[str, str]) -> Command:
     name, part = program.name, PARTS[program.name]
     arguments = _ARGUMENTS[name](stack, where)
-    ports = {name: stack.ports[name]} | {each: stack.ports[each] for each in _PORTS.get(name, {})}
+    ports = {name: stack.ports[name]} | {each: stack.ports[each] for each in _PORTS.get(name, {})} | _otlp_ports(stack, name)
     if name == "otelcol":  # its main port is that of a receiver which a mere shipper does not have
         del ports["otelcol"]
     config = (
@@ -176,10 +181,18 @@ def _component(stack: Stack, where: Topology, folder: RunFolder, program: Found,
     )
 
 
+def _otlp_ports(stack: Stack, name: str) -> dict[str, int]:
+    """Return where the component takes spans, by the names of `Stack.ports`."""
+    ports = topology.otlp_ports(stack)
+    if name == store(stack.traces, stack.components):
+        return {each: port for each, port in ports.items() if each in BACKEND_OTLP_PORTS}
+    return {each: port for each, port in ports.items() if each in OTLP_PORTS} if name == intake(stack.traces, stack.components) else {}
+
+
 def _environment(stack: Stack, where: Topology, name: str) -> dict[str, str]:
     if name == "inbox":
         return {"PYTHONPATH": str(Path(specwatch.__file__).parents[1])}  # it is a part of specwatch, wherever that lies
-    return grafana.environment(stack, where) if name == "grafana" else {}
+    return component_environment(stack, where, name)
 
 
 def _service(stack: Stack, where: Topology, project: Path, service: Service, run: Run) -> Command | Off:

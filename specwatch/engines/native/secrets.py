@@ -27,7 +27,8 @@ def write(plan: "Plan") -> None:
     texts = {}
     for secret in plan.secrets:
         path = own / secret.name
-        text = _read(path)
+        # Not every component takes away the newline that editors end a file with.
+        text = _read(path).rstrip(b"\n")
         if not text and secret.fallback == "password":
             text = "".join(secrets.choice(_ALPHABET) for _ in range(_PASSWORD_LENGTH)).encode()
             own.mkdir(mode=0o700, exist_ok=True)

@@ -6,8 +6,10 @@ from msgspec import Meta, Struct
 
 from specwatch.spec.model.alerting import AlertSpec, InhibitionSpec, MuteInterval, ReceiverSpec, RouteSpec
 from specwatch.spec.model.dashboards import DashboardSpec
+from specwatch.spec.model.logs import LogMetricSpec, LogsSpec
 from specwatch.spec.model.services import MetricSpec, RecordingRuleSpec, Service, SloSpec, Target
 from specwatch.spec.model.stack import StackSpec
+from specwatch.spec.model.traces import TracesSpec
 from specwatch.spec.model.values import AlertName, MetricName, Name
 
 OutputPath = Annotated[
@@ -32,6 +34,9 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recording_rules: Annotated[dict[MetricName, RecordingRuleSpec], Meta(description="Series that Prometheus computes.")] = {}
     alerts: Annotated[dict[AlertName, AlertSpec], Meta(description="Alerts on metrics.")] = {}
     log_alerts: Annotated[dict[AlertName, AlertSpec], Meta(description="Alerts on logs, through Loki's ruler.")] = {}
+    log_metrics: Annotated[dict[MetricName, LogMetricSpec], Meta(description="Series computed from logs, by Loki's ruler.")] = {}
+    logs: Annotated[LogsSpec, Meta(description="What holds for all log lines.")] = LogsSpec()
+    traces: Annotated[TracesSpec, Meta(description="Where spans go.")] = TracesSpec()
     slos: Annotated[dict[Name, SloSpec], Meta(description="Service level objectives.")] = {}
     receivers: Annotated[dict[Name, ReceiverSpec], Meta(description="Who can be told.")] = {}
     routes: Annotated[tuple[RouteSpec, ...], Meta(description="Who is told of what.")] = ()

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from specwatch.spec.model.logs import LogsSource
 from specwatch.spec.model.values import (
     AlertName,
     Argument,
@@ -71,16 +72,6 @@ class MetricsSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     bearer: Annotated[SecretRef | None, Meta(description="A bearer token.")] = None
     tls: Annotated[Tls | None, Meta(description="TLS settings.")] = None
     honor_labels: Annotated[bool, Meta(description="Keep the target's own job and instance labels.")] = False
-
-
-class LogsSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a service's log lines come from and how they read."""
-
-    format: Annotated[Literal["json", "logfmt", "text"], Meta(description="How a line reads.")] = "json"
-    source: Annotated[
-        Literal["container", "files", "fluentd"], Meta(description="The container's output, files, or Fluentd's forward intake.")
-    ] = "container"
-    files: Annotated[tuple[Text, ...], Meta(description="Globs of log files, with `source: files`.")] = ()
 
 
 class ProbeSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from specwatch.components import ComponentName
+from specwatch.spec.model.logs import Shipper
 from specwatch.spec.model.values import Address, BaseUrl, Duration, HostPort, LabelName, Memory, Name, Port, SecretRef, Size, Text
 
 Version = Annotated[
@@ -24,7 +25,7 @@ class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Annotated[Duration, Meta(description="How long Prometheus keeps samples.")] = "15d"
     metrics_size: Annotated[Size | None, Meta(description="At most this much on disk, whichever limit comes first.")] = None
     logs: Annotated[Duration, Meta(description="How long Loki keeps lines; 24h at the least.")] = "14d"
-    traces: Annotated[Duration, Meta(description="How long Tempo keeps traces.")] = "3d"
+    traces: Annotated[Duration, Meta(description="How long traces are kept.")] = "3d"
 
 
 class Smtp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,10 +55,13 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retention: Annotated[Retention, Meta(description="How long data is kept.")] = Retention()
     scrape_interval: Annotated[Duration, Meta(description="How often targets are scraped.")] = "10s"
     evaluation_interval: Annotated[Duration, Meta(description="How often rules are evaluated.")] = "5s"
-    shipper: Annotated[Literal["promtail", "otelcol"], Meta(description="What carries container logs to Loki.")] = "promtail"
+    shipper: Annotated[Shipper, Meta(description="What carries container logs to Loki.")] = "promtail"
     components: Annotated[
         dict[ComponentName, bool],
-        Meta(description="Parts on or off. All are on, but fluentd and cadvisor wait in a compose profile until they are switched on."),
+        Meta(
+            description="Parts on or off. All are on, but of shippers and of what keeps traces the chosen one alone, and the collector "
+            "where it is needed; fluentd and cadvisor wait in a compose profile until they are switched on."
+        ),
     ] = {}
     versions: Annotated[dict[ComponentName, Version], Meta(description="Image tags other than the pinned ones.")] = {}
     ports: Annotated[
@@ -67,8 +71,10 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "alertmanager",
                 "loki",
                 "promtail",
+                "alloy",
                 "fluentd",
                 "tempo",
+                "jaeger",
                 "grafana",
                 "blackbox",
                 "node",
@@ -81,8 +87,11 @@ class StackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "fluentd-metrics",
                 "fluentd-monitor",
                 "tempo-grpc",
+                "jaeger-metrics",
                 "otlp-grpc",
                 "otlp-http",
+                "backend-otlp-grpc",
+                "backend-otlp-http",
             ],
             Port,
         ],

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from specwatch.engines import compose
 from tests.e2e.docker.clone import Clone, Engine
 from tests.e2e.docker.conftest import MakeClone
 from tests.e2e.project import free_ports
@@ -80,6 +81,24 @@ def test_logs_shows_what_a_service_wrote(stack: Clone) -> None:
     wrong = stack.try_specwatch("logs", "shopp")
     assert wrong.returncode == 3
     assert "shop" in wrong.stderr.replace("shopp", "")
+
+
+def test_trace_asks_loki_and_says_what_is_off(stack: Clone) -> None:
+    """Ensure that under Docker, too, an id of which nothing is known leaves with 1, and that a part that is off is named."""
+    done = stack.try_specwatch("trace", "f" * 32)
+    assert done.returncode == 1, done.stderr
+    assert "No spans: tempo is not part of the stack" in done.stderr
+    assert "Nothing is known of" in done.stderr
+
+
+def test_a_part_without_a_port_on_the_host_is_asked_from_inside(stack: Clone, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a path of a part that Docker does not publish, as Tempo, is answered, and so are one that is not there and no part."""
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    found = compose.fetch(stack.folder, "http://loki:3100/loki/api/v1/labels")
+    assert (found.status, json.loads(found.text)["status"]) == (200, "success")
+    assert compose.fetch(stack.folder, "http://loki:3100/nothing").status == 404
+    assert compose.fetch(stack.folder, "http://nobody:1/").status == 0
 
 
 def test_reload_puts_an_edited_spec_in_force(stack: Clone) -> None:

@@ -23,19 +23,23 @@ forget() {
   done
 }
 
-# give COMPONENT UID NAME FALLBACK [TEXT]: copies the secret into the component's volume.
+# give COMPONENT UID NAME FALLBACK [TEXT]: copies the secret into the component's volume, without the newline that editors end a file
+# with: not every component takes it away, and in a header it is a fault.
 give() {
   source=$secrets/$3
-  if [ ! -s "$source" ] && [ "$4" = password ]; then
+  text=
+  [ ! -e "$source" ] || text=$(cat "$source")
+  if [ -z "$text" ] && [ "$4" = password ]; then
     LC_ALL=C tr -dc A-Za-z0-9 < /dev/urandom | head -c 32 > "$secrets/.$3.new"
     chown "$owner" "$secrets/.$3.new"
     mv "$secrets/.$3.new" "$source"
+    text=$(cat "$source")
     printf 'secrets/%s made: a random password for %s\n' "$3" "$1"
   fi
   fresh=$volumes/$1/.$3.new
   rm -f "$fresh"
-  if [ -s "$source" ]; then
-    cat "$source" > "$fresh"
+  if [ -n "$text" ]; then
+    printf %s "$text" > "$fresh"
   elif [ "$4" = inbox ]; then
     printf %s "$5" > "$fresh"
     printf 'secrets/%s is not there: until it is, %s sends to the inbox\n' "$3" "$1"

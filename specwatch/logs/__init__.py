@@ -1,0 +1,1 @@
+"""What log lines become on their way: the one meaning that every shipper is rendered from and tested against."""
