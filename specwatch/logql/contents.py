@@ -7,10 +7,12 @@ templates only an action that is not closed is found.
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from specwatch.logql import regexp
 from specwatch.logql.tree import LogqlError
+
+if TYPE_CHECKING:
+    from specwatch.logql.regexp import Expression
 
 _CAPTURE: Final = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 _TWO_CAPTURES: Final = re.compile(r"<[A-Za-z_][A-Za-z0-9_]*><[A-Za-z_][A-Za-z0-9_]*>")
@@ -19,8 +21,11 @@ _JSON_PATH: Final = re.compile(rf"\s*(?:[A-Za-z_][A-Za-z0-9_]*|{_JSON_KEY})\s*(?
 _LOGFMT_KEY: Final = re.compile(r'[ \t\n]*(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\]]*")[ \t\n]*')
 
 
-def expression(text: str, at: int) -> regexp.Expression:
+def expression(text: str, at: int) -> "Expression":
     """Return what is known of a regular expression that stands at `at`; raises LogqlError when it is none."""
+    # Most queries have none, and what reads them takes longer to import than such a query takes to read.
+    from specwatch.logql import regexp  # noqa: PLC0415  # see above
+
     try:
         return regexp.examine(text)
     except regexp.RegexpError as error:

@@ -9,11 +9,10 @@ Go reads leniently is read so by all: hours of one digit, zones up to +24:60, di
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
 NAMES: Final = ("auto", "rfc3339", "unix", "unix_ms", "unix_us", "unix_ns")
 EPOCHS: Final = {"unix": 1, "unix_ms": 1_000, "unix_us": 1_000_000, "unix_ns": 1_000_000_000}
@@ -153,7 +152,7 @@ def _from(found: dict[str, str | None], zone: str) -> int | None:
     if offset is None:
         return None
     try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(zone) if written is None and zone != "UTC" else UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=_zone(zone) if written is None else UTC)
     except ValueError:
         return None
     return (int(moment.timestamp()) - offset) * 10**9 + int((found.get("f") or "0").ljust(9, "0")[:9])
@@ -166,3 +165,20 @@ def _offset_seconds(text: str) -> int | None:
     if hours > _MOST_HOURS or minutes > _MOST_MINUTES:
         return None
     return (hours * 3600 + minutes * 60) * (-1 if text[0] == "-" else 1)
+
+
+def is_zone(name: str) -> bool:
+    """Return whether there is a time zone of that name."""
+    try:
+        _zone(name)
+    except (ValueError, OSError, KeyError):  # a zone that is not found is a KeyError
+        return False
+    return True
+
+
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  # few specs name a zone, and `generate` need not wait for it
+
+    return ZoneInfo(name)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from specwatch import names
 from specwatch.logs import defaults, times
@@ -228,9 +227,7 @@ def _timestamp(spec: spec_logs.TimestampSpec, path: Path, faults: Faults) -> Sta
         wrong = times.complaint(layout)
         if wrong:
             faults.add((*path, "format"), f"{layout}: {wrong}")
-    try:
-        ZoneInfo(spec.zone)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
+    if not times.is_zone(spec.zone):
         faults.add((*path, "zone"), f"found {spec.zone}, expected a time zone such as UTC or Europe/Berlin")
     return stack_logs.Timestamp(
         fields=_fields(spec.field, (*path, "field"), faults), layouts=layouts, zone=spec.zone, otherwise=spec.otherwise
